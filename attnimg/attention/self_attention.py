@@ -1,0 +1,64 @@
+"""Self-attention over positions by scaled dot products (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762).
+
+    w = softmax(q k^T / sqrt(d)),    y = x + P (w v)        per head, over the L = H W positions
+
+The residual form and its use at the end of a CNN follow non-local networks (Wang et al. 2018, https://arxiv.org/abs/1711.07971).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from attnimg.attention.scale import to_fixed_scale
+
+
+class SelfAttention(nn.Module):
+    """Lets every position gather from all others.
+
+    channels: C of the input. heads: number of independent attentions. dim: width of one head (default C / heads).
+    The output projection's weight starts at zero, so a new module adds only its bias and a deep net trains from its
+    first step. The fused kernel wants channels-last input; for other layouts torch forms the L x L matrix.
+    """
+
+    positional = True
+
+    def __init__(self, channels: int, heads: int = 1, dim: int | None = None) -> None:
+        super().__init__()
+        if dim is None and channels % heads:
+            raise ValueError(f"{channels} channels do not split into {heads} heads; give dim=")
+        self.heads = heads
+        self.dim = dim or channels // heads
+        self.norm = nn.GroupNorm(1, channels)
+        self.qkv = nn.Conv2d(channels, 3 * heads * self.dim, 1, bias=False)
+        self.project = nn.Conv2d(heads * self.dim, channels, 1)
+        nn.init.zeros_(self.project.weight)
+
+    def _qkv(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        n, _, h, w = x.shape
+        qkv = self.qkv(self.norm(x)).reshape(n, 3, self.heads, self.dim, h * w)
+        q, k, v = qkv.transpose(-1, -2).unbind(1)  # each (N, heads, L, dim)
+        return q, k, v
+
+    def _gather(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, scale=self.dim**-0.5)
+
+    def weights(self, x: Tensor) -> Tensor:
+        """Return the attention of each query (row) over all keys, N x heads x L x L; rows sum to one."""
+        q, k, _ = self._qkv(x)
+        score: Tensor = q @ k.transpose(-1, -2) * self.dim**-0.5
+        return score.softmax(-1)
+
+    def map(self, x: Tensor) -> Tensor:
+        """Return what each position receives, mean over heads and queries, N x H x W on the fixed scale."""
+        n, _, h, w = x.shape
+        received = self.weights(x).mean((1, 2)).reshape(n, h, w)
+        return to_fixed_scale(received, h * w)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add to x, N x C x H x W, what each position gathers."""
+        n, _, h, w = x.shape
+        y = self._gather(*self._qkv(x))  # (N, heads, L, dim)
+        y = y.transpose(-1, -2).reshape(n, self.heads * self.dim, h, w)
+        out: Tensor = x + self.project(y)
+        return out

@@ -1,0 +1,102 @@
+"""Weights: one safetensors file is one model, and its header says all that is needed to rebuild and judge it (contract C5).
+
+The file's metadata holds one key, `attnimg`: a sorted JSON object with at least `task` and `architecture`. Files are found by
+name in the package's own weights or by path. Nothing here unpickles.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attnimg.errors import Unavailable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+KEY = "attnimg"
+LARGEST_HEADER = 16 << 20  # bytes; ours are a few kB, so a larger one is an attack or a damaged file
+
+
+def weights_folder() -> Path:
+    """Return the folder of the shipped weights: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / "weights"
+    return inside if inside.is_dir() else package.parent / "weights"
+
+
+def available() -> list[Path]:
+    """Return the shipped weight files, sorted by name."""
+    return sorted(weights_folder().glob("*.safetensors"))
+
+
+def find(model: str) -> Path:
+    """Return the weight file of a shipped model's name or of a path; `Unavailable` if there is none."""
+    shipped = weights_folder() / f"{model}.safetensors"
+    if Path(model).name == model and shipped.is_file():
+        return shipped
+    path = Path(model)
+    if path.is_file():
+        return path
+    names = ", ".join(p.stem for p in available()) or "none"
+    raise Unavailable(f"There is no model {model!r}. Give a path to a .safetensors file or one of the shipped models: {names}.")
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Return the JSON header of a weight file without reading a tensor; `Unavailable` if it is none of ours or damaged."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > min(LARGEST_HEADER, path.stat().st_size):
+                raise ValueError("header longer than the file")  # noqa: TRY301
+            header = json.loads(json.loads(file.read(length))["__metadata__"][KEY])
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError, struct.error) as error:
+        raise Unavailable(f"{path} is not a weight file of attnimg, or it is damaged; fetch or train it again.") from error
+    if not isinstance(header, dict) or not {"task", "architecture"} <= header.keys():
+        raise Unavailable(f"{path} does not say its task and architecture; train it again with this version of attnimg.")
+    return header
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return header and tensors (fp32, on the CPU) of a weight file; `Unavailable` if it is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    header = read_header(path)
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise Unavailable(f"{path} is damaged ({error}); fetch or train it again.") from error
+    return header, {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+
+
+def write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write one model; the file appears whole or not at all. header: JSON values only."""
+    from safetensors.torch import save
+
+    data = save({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, {KEY: json.dumps(header, sort_keys=True)})
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)
+
+
+def sha256(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify(path: Path) -> None:
+    """Check a weight file against the manifest beside it and read it whole; `Unavailable` says what is wrong."""
+    manifest = path.with_name("manifest.json")
+    if manifest.is_file():
+        entry = json.loads(manifest.read_text()).get(path.stem)
+        if entry is not None and entry["sha256"] != sha256(path):
+            raise Unavailable(f"{path} is not the file that was shipped: its SHA-256 differs from the manifest's. Install attnimg again.")
+    read(path)

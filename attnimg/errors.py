@@ -1,0 +1,49 @@
+"""The exceptions that are part of the contract: what goes wrong with one image, and what ends a command."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Kind = Literal[
+    "missing",
+    "unreadable",
+    "unsupported",
+    "damaged",
+    "too-large",
+    "collision",
+    "exists",
+    "write-failed",
+    "out-of-memory",
+    "timeout",
+    "interrupted",
+]
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+class ImageError(Exception):
+    """One image failed; the batch goes on. Becomes that image's record.
+
+    kind: one of `KINDS`. message: a sentence for a person.
+    """
+
+    def __init__(self, kind: Kind, message: str) -> None:
+        super().__init__(message)
+        self.kind: Kind = kind
+        self.message = message
+
+
+class AttnimgError(Exception):
+    """The command cannot go on. The message is a sentence that says what to do next."""
+
+
+class UsageError(AttnimgError):
+    """Wrong usage: exit status 2."""
+
+
+class NoImages(AttnimgError):
+    """No image was found: exit status 3."""
+
+
+class Unavailable(AttnimgError):
+    """Weights, a device or an optional extra are not available: exit status 4."""

@@ -1,0 +1,48 @@
+"""The files that an evaluation leaves: tables for programs, pictures for people."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from attnimg.evaluation.classification import ClassificationMetrics
+from attnimg.evaluation.plots import draw_confusion, draw_reliability
+
+
+def write_report(folder: Path, metrics: ClassificationMetrics, classes: Mapping[str, str]) -> list[Path]:
+    """Write metrics.json, per-class.csv, confusion.csv, confusion.png and calibration.png; return their paths.
+
+    folder: made when it is not there; files of these names are replaced. classes: id to label, in the order of the
+    class indices. CSV is UTF-8 with a header row. In per-class.csv a value is empty where none exists: the precision of
+    a class that was never predicted, the recall of one without images. ValueError: no images were seen, or the loss is
+    no number. Unavailable: matplotlib is missing; the tables are written all the same.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    ids = list(classes)
+    confusion = metrics.confusion.tolist()
+    columns = zip(ids, classes.values(), map(sum, confusion), *(v.tolist() for v in metrics.per_class()), strict=True)
+    text = json.dumps({"images": metrics.images, **dict(metrics.results())}, indent=2, allow_nan=False)
+
+    paths = [folder / name for name in ("metrics.json", "per-class.csv", "confusion.csv")]
+    paths[0].write_text(text + "\n", encoding="ascii")
+    _write_csv(paths[1], ("id", "label", "images", "precision", "recall"), columns)
+    _write_csv(paths[2], ("id", *ids), ([id_, *row] for id_, row in zip(ids, confusion, strict=True)))
+    paths.append(draw_confusion(folder / "confusion.png", metrics.confusion, list(classes.values())))
+    paths.append(draw_reliability(folder / "calibration.png", metrics.reliability))
+    return paths
+
+
+def _write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    # An id may be a folder's name that is not UTF-8; its bytes are shown escaped, as in the records.
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows([_cell(value) for value in row] for row in rows)
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.6f}"
+    return value

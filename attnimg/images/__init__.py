@@ -1,0 +1,1 @@
+"""Pixels and files: find the inputs, place the outputs, read, write and draw. No torch here."""

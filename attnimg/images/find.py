@@ -1,0 +1,229 @@
+"""Find the images that a command is to look at, in order, while it already works on the first ones (contract C1).
+
+Manners are those of `find` and ripgrep: hidden files are passed over; links to files are followed; links to folders are
+not, unless they are named, so that no loop and no image comes twice.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePath
+from typing import BinaryIO
+
+from attnimg.errors import ImageError, UsageError
+from attnimg.images.formats import HEAD, has_image_extension, sniff
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One input.
+
+    path: as shown; made by `os.fsdecode`, so that any bytes survive. `-` is stdin.
+    relative: where its outputs go below the output folder; one that begins with `..` is refused when it is placed.
+    data: the image itself, when it came on stdin. error: what was wrong already when looking.
+    """
+
+    path: str
+    relative: PurePath
+    data: bytes | None = field(default=None, repr=False)
+    error: ImageError | None = None
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the search left alone: files in folders that are no images, and links to folders."""
+
+    passed_over: int = 0
+
+
+def find(
+    inputs: Iterable[str | bytes | os.PathLike[str]] = (),
+    *,
+    from_file: str | None = None,
+    nul: bool = False,
+    recursive: bool = True,
+    exclude: Iterable[str] = (),
+    output: Path | None = None,
+    root: Path | None = None,
+    counts: Counts | None = None,
+    stdin: BinaryIO | None = None,
+) -> Iterator[Source]:
+    """Yield the images of files, folders, patterns and `-`, then those of a list, each input's sorted by path.
+
+    from_file: a file of paths, or `-`: one per line, or NUL-separated with `nul`; taken literally, streamed.
+    exclude: shell patterns that leave out files and folders, matched with the name and with the path below the input.
+    output: is not searched when it lies in a searched folder, for it fills up meanwhile.
+    root: `relative` becomes the path below this folder. Without it a folder's images go by their path below that
+    folder, a named file by its name, a pattern's matches by their path below its fixed part, and a listed path by
+    itself (an absolute one without its leading slash, as in tar).
+    counts: is updated on the way. stdin: stands in for the process's own.
+
+    Raises UsageError when the list cannot be read. What is wrong with one input is that `Source`'s error.
+    """
+    stream = stdin or sys.stdin.buffer
+    search = _Search(
+        recursive,
+        [pattern.rstrip("/") for pattern in exclude],
+        output.resolve() if output else None,
+        root,
+        counts or Counts(),
+    )
+    for given in inputs:
+        path = os.fsdecode(given)
+        if path == "-":
+            yield Source("-", PurePath("stdin"), data=stream.read())
+        else:
+            yield from search.named(path)
+    if from_file is not None:
+        for line in _read_list(from_file, stream).split(b"\0" if nul else b"\n"):
+            if line:
+                yield from search.listed(os.fsdecode(line))
+
+
+def _read_list(path: str, stdin: BinaryIO) -> bytes:
+    try:
+        return stdin.read() if path == "-" else Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"The list {path} cannot be read: {error.strerror}. Name a file of paths, or - for stdin."
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """The rules of one search, and how they are applied."""
+
+    recursive: bool
+    exclude: list[str]
+    output: Path | None
+    root: Path | None
+    counts: Counts
+
+    def named(self, path: str) -> Iterator[Source]:
+        """A path from the command line: a pattern only where nothing has that very name."""
+        if glob.has_magic(path) and not os.path.lexists(path):
+            return self._match(path)
+        return self._look(path, file=PurePath(PurePath(path).name), folder=PurePath())
+
+    def listed(self, path: str) -> Iterator[Source]:
+        """A path from a list. Dots are resolved as text: `a/../b.jpg` goes by `b.jpg`, `../b.jpg` stays outside."""
+        relative = PurePath(os.path.normpath(path))
+        relative = relative.relative_to(relative.anchor)
+        return self._look(path, file=relative, folder=relative)
+
+    def _look(self, path: str, *, file: PurePath, folder: PurePath) -> Iterator[Source]:
+        if self._excludes(file):
+            return
+        error = None
+        try:
+            if stat.S_ISDIR(Path(path).stat().st_mode):
+                yield from self._walk(path, folder)
+                return
+        except (FileNotFoundError, NotADirectoryError):
+            error = ImageError("missing", "There is no such file or folder. Check the path.")
+        except ValueError:
+            error = ImageError("missing", "No path holds a NUL character. A list separated by NULs is read with -0.")
+        except OSError as reason:
+            error = ImageError("unreadable", f"It cannot be reached: {reason.strerror}. Check the path and the rights.")
+        yield self._source(path, file, error)
+
+    def _match(self, pattern: str) -> Iterator[Source]:
+        fixed = next(folder for folder in Path(pattern).parents if not glob.has_magic(os.fspath(folder)))
+        try:
+            # pathlib's `**`, unlike the glob module's, follows no links to folders: loops end.
+            matches = sorted(fixed.glob(os.fspath(Path(pattern).relative_to(fixed))), key=os.fspath)
+        except ValueError as reason:
+            raise UsageError(f"{pattern} names no file and is no pattern either: {reason}.") from reason
+        if not matches:
+            error = ImageError("missing", "Nothing has this name or matches it as a pattern. Check the path.")
+            yield self._source(pattern, PurePath(pattern), error)
+        real, done = fixed.resolve(), set[Path]()
+        if self.output is not None and real in self.output.parents:
+            done.add(fixed / self.output.relative_to(real))
+        for match in matches:
+            path, relative = os.fspath(match), match.relative_to(fixed)
+            if not done.isdisjoint({match, *match.parents}) or any(map(_is_hidden, relative.parts)):
+                continue
+            if self._excludes(relative):
+                continue
+            if match.is_dir() and not match.is_symlink():
+                done.add(match)
+                yield from self._walk(path, relative)
+            else:
+                yield from self._member(path, relative)
+
+    def _walk(self, folder: str, relative: PurePath) -> Iterator[Source]:
+        # A stack instead of recursion: folders may be nested deeper than Python's calls.
+        pending = [(folder, relative, True)]
+        while pending:
+            path, relative, is_folder = pending.pop()
+            if not is_folder:
+                yield from self._member(path, relative)
+                continue
+            try:
+                with os.scandir(path) as listing:
+                    entries = sorted(listing, key=_in_path_order, reverse=True)
+            except OSError as error:
+                reason = f"The folder cannot be listed: {error.strerror}. Check its rights."
+                yield self._source(path, relative, ImageError("unreadable", reason))
+                continue
+            for entry in entries:
+                below, is_folder = relative / entry.name, entry.is_dir(follow_symlinks=False)
+                if _is_hidden(entry.name) or self._excludes(below) or (is_folder and not self._enters(entry.path)):
+                    continue
+                pending.append((entry.path, below, is_folder))
+
+    def _enters(self, folder: str) -> bool:
+        return self.recursive and (self.output is None or Path(folder).resolve() != self.output)
+
+    def _member(self, path: str, relative: PurePath) -> Iterator[Source]:
+        """A file of a folder or a pattern, which nobody named: left alone unless it is an image."""
+        if _is_image(path):
+            yield self._source(path, relative)
+        else:
+            self.counts.passed_over += 1
+
+    def _excludes(self, relative: PurePath) -> bool:
+        return any(
+            fnmatchcase(text, pattern)
+            for pattern in self.exclude
+            for part in (relative, *relative.parents)
+            for text in (part.name, part.as_posix())
+        )
+
+    def _source(self, path: str, relative: PurePath, error: ImageError | None = None) -> Source:
+        if self.root is not None:
+            relative = PurePath(os.path.relpath(path, self.root))
+        return Source(path, relative, error=error)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".")
+
+
+def _in_path_order(entry: os.DirEntry[str]) -> str:
+    # With the slash, folders and files sort as their members' whole paths do.
+    return entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name
+
+
+def _is_image(path: str) -> bool:
+    """Tell by extension, else by content. A dead link called x.jpg counts: reading it says what is wrong."""
+    try:
+        mode = Path(path).stat().st_mode
+    except OSError:
+        return has_image_extension(path)
+    if not stat.S_ISREG(mode):
+        return False
+    if has_image_extension(path):
+        return True
+    try:
+        with Path(path).open("rb") as file:
+            return sniff(file.read(HEAD)) is not None
+    except OSError:
+        return False

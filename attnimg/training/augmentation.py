@@ -1,0 +1,53 @@
+"""Training images change a little each time they are seen, on the device, by Kornia."""
+
+from __future__ import annotations
+
+import torch
+from kornia import augmentation as K
+from torch import Tensor, nn
+
+from attnimg.training.recipe import Augmentation
+
+Mix = tuple[Tensor, Tensor, Tensor]  # class a, class b, share of b: each of shape (N,)
+
+
+class Augment(nn.Module):
+    """Float images in [0, 1] and their classes to changed images of the wanted size and mixed targets.
+
+    All randomness comes from torch's global generator.
+    """
+
+    def __init__(self, config: Augmentation) -> None:
+        super().__init__()
+        self.config = config
+        steps: list[nn.Module] = []
+        if config.flip:
+            steps.append(K.RandomHorizontalFlip(p=config.flip))
+        if config.rotation or config.shift:
+            shift = (config.shift, config.shift) if config.shift else None
+            steps.append(K.RandomAffine(config.rotation, shift, p=1.0, padding_mode="reflection"))
+        if config.colour:
+            steps.append(K.ColorJitter(config.colour, config.colour, config.colour, p=0.8))
+        if config.erase:
+            steps.append(K.RandomErasing(p=config.erase))
+        self.steps = nn.Sequential(*steps)
+        keys = ["input", "class"]
+        self.mixup = K.RandomMixUpV2(data_keys=keys)
+        self.cutmix = K.RandomCutMixV2(use_correct_lambda=True, data_keys=keys)
+
+    def forward(self, images: Tensor, classes: Tensor, size: int) -> tuple[Tensor, Mix]:
+        """images: N x 3 x S x S. Returns images N x 3 x size x size and who is in them in which share."""
+        if self.config.crop < 1:
+            images = K.RandomResizedCrop((size, size), (self.config.crop, 1.0), cropping_mode="slice")(images)
+        elif size != images.shape[-1]:
+            images = nn.functional.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
+        images = self.steps(images)
+        draw = float(torch.rand(()))
+        if draw < self.config.mixup:
+            images, mixed = self.mixup(images, classes)
+        elif draw < self.config.mixup + self.config.cutmix:
+            images, mixed = self.cutmix(images, classes)
+        else:
+            return images, (classes, classes, torch.zeros(len(classes), device=classes.device))
+        mixed = mixed.reshape(-1, 3)  # class a, class b, share of b
+        return images, (mixed[:, 0].long(), mixed[:, 1].long(), mixed[:, 2])

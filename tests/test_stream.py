@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+import queue
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path, PurePath
+
+import pytest
+
+from attnimg.errors import ImageError
+from attnimg.images.find import Source
+from attnimg.pipeline.stream import stream
+from attnimg.results import Classified, Failed, Record, Skipped
+
+BROKEN = ImageError("damaged", "The file is cut short.")
+
+
+def make_sources(count: int) -> list[Source]:
+    return [Source(str(i), PurePath(str(i))) for i in range(count)]
+
+
+class Trial:
+    """A job on numbers. `at[station]` is called with the image's number at each station, and may sleep or raise."""
+
+    def __init__(self, at: Mapping[str, Callable[[int], object]] | None = None, *, shapes: int = 1) -> None:
+        self.shapes, self.at = shapes, at or {}
+        self.lock = threading.Lock()
+        self.held = self.most_held = self.admitted = 0
+        self.batches: list[list[int]] = []
+
+    def visit(self, station: str, number: int) -> object:
+        return self.at[station](number) if station in self.at else None
+
+    def admit(self, source: Source) -> Record | None:
+        self.admitted += 1
+        return Skipped(source.path, "there") if self.visit("admit", int(source.path)) else None
+
+    def read(self, source: Source) -> int:
+        self.visit("read", int(source.path))
+        with self.lock:
+            self.held += 1
+            self.most_held = max(self.held, self.most_held)
+        return int(source.path)
+
+    def shape(self, ready: int) -> Hashable:
+        return ready % self.shapes
+
+    def pixels(self, ready: int) -> int:
+        return 100
+
+    def predict(self, batch: list[int]) -> list[int]:
+        self.batches.append(batch)
+        for number in batch:
+            self.visit("predict", number)
+        return [-number for number in batch]
+
+    def write(self, source: Source, ready: int, outcome: int) -> Record:
+        self.visit("write", ready)
+        with self.lock:
+            self.held -= 1
+        return Classified(source.path, str(outcome), ())
+
+
+def fail_for(*numbers: int, error: BaseException = BROKEN) -> Callable[[int], None]:
+    def visit(number: int) -> None:
+        if number in numbers:
+            raise error
+
+    return visit
+
+
+def run(sources: Iterable[Source], job: Trial, **options: float) -> list[Record]:
+    return list(stream(sources, job, **{"batch_size": 4, "workers": 3, **options}))  # type: ignore[arg-type]
+
+
+def paths(records: Iterable[Record]) -> list[str]:
+    return [record.path for record in records]
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    gc.collect()  # ends a stream that a failed test left open
+    deadline = time.monotonic() + 5
+    while set(threading.enumerate()) - before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert set(threading.enumerate()) <= before
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_one_record_each_in_order_whatever_delays_and_failures(seed: int) -> None:
+    rng = random.Random(seed)
+    count = rng.randrange(1, 150)
+    fates = [
+        rng.choice(["well"] * 6 + ["source", "admit", "skip", "read", "predict", "write", "memory"])
+        for _ in range(count)
+    ]
+    naps = [rng.choice([0, 0, 0, 0.001, 0.004]) for _ in range(count)]
+
+    def at(station: str) -> Callable[[int], object]:
+        def visit(number: int) -> object:
+            if station in ("read", "write"):
+                time.sleep(naps[number])
+            if fates[number] == station:
+                raise ImageError("damaged", station)
+            if fates[number] == "memory" and station == "predict":
+                raise MemoryError
+            return station == "admit" and fates[number] == "skip"
+
+        return visit
+
+    job = Trial({station: at(station) for station in ("admit", "read", "predict", "write")}, shapes=rng.randrange(1, 4))
+    sources = [
+        Source(str(i), PurePath(str(i)), error=ImageError("missing", "source") if fates[i] == "source" else None)
+        for i in range(count)
+    ]
+    options = {"batch_size": rng.randrange(1, 9), "workers": rng.randrange(1, 5), "window": rng.choice([2, 9, 100])}
+    records = run(sources, job, pixels=rng.choice([1, 500, 10**6]), **options)
+
+    expected: dict[str, Callable[[str], Record]] = {
+        "well": lambda path: Classified(path, str(-int(path)), ()),
+        "skip": lambda path: Skipped(path, "there"),
+        "source": lambda path: Failed(path, "missing", "source"),
+    }
+    for fate, (i, record) in zip(fates, enumerate(records), strict=True):
+        if fate == "memory":
+            assert isinstance(record, Failed)
+            assert (record.path, record.kind) == (str(i), "out-of-memory")
+        else:
+            assert record == expected.get(fate, lambda path, fate=fate: Failed(path, "damaged", fate))(str(i))
+    assert all(len({number % job.shapes for number in batch}) == 1 for batch in job.batches)
+    assert max(map(len, job.batches), default=0) <= options["batch_size"]
+
+
+def test_no_sources_no_records() -> None:
+    assert run([], Trial()) == []
+
+
+def test_full_batches_when_images_keep_coming() -> None:
+    job = Trial()
+    run(make_sources(40), job, workers=1, patience=5)
+    assert [len(batch) for batch in job.batches] == [4] * 10
+
+
+def test_the_rest_does_not_wait_once_nothing_can_join_it() -> None:
+    start = time.monotonic()
+    assert len(run(make_sources(7), Trial(shapes=7), patience=30)) == 7  # sources at their end
+    assert len(run(make_sources(7), Trial(shapes=7), patience=30, window=3)) == 7  # window full
+    assert len(run(make_sources(7), Trial(shapes=7), patience=30, pixels=150)) == 7  # pixels spent
+    assert time.monotonic() - start < 5
+
+
+def test_one_bad_image_does_not_fail_its_batch() -> None:
+    job = Trial({"predict": fail_for(2)})
+    records = run(make_sources(4), job, patience=5)
+    assert [isinstance(record, Failed) for record in records] == [False, False, True, False]
+    assert sorted(map(len, job.batches)) == [1, 1, 1, 1, 4]
+
+
+def test_a_slow_source_sees_its_records_promptly() -> None:
+    lines: queue.Queue[Source | None] = queue.Queue()
+    records = stream(iter(lines.get, None), Trial(), batch_size=64, workers=2)
+    with closing(records):
+        for source in make_sources(2):
+            lines.put(source)
+            start = time.monotonic()
+            assert next(records).path == source.path
+            assert 0.15 < time.monotonic() - start < 1
+        lines.put(None)
+        assert list(records) == []
+
+
+def test_a_slow_first_image_bounds_what_piles_up() -> None:
+    gate = threading.Event()
+    endless = (Source(str(i), PurePath(str(i))) for i in itertools.count())
+    job = Trial({"read": lambda number: number or gate.wait(10)})
+    with closing(stream(endless, job, batch_size=4, workers=3, window=20, patience=0.01)) as records:
+        threading.Timer(0.3, gate.set).start()
+        assert paths(itertools.islice(records, 1)) == ["0"]
+        assert job.admitted <= 22  # the window, the one that waits for room, and the one that `next` makes room for
+        assert paths(itertools.islice(records, 50)) == [str(i) for i in range(1, 51)]
+
+
+def test_pixels_bound_the_images_in_memory() -> None:
+    job = Trial({"write": lambda _: time.sleep(0.001)})
+    run(make_sources(200), job, batch_size=2, workers=2, pixels=800)
+    assert 4 <= job.most_held <= 8 + 4  # the budget, and what the readers had under way
+
+
+def test_a_consumer_that_stops_taking_stops_the_sources() -> None:
+    job = Trial()
+    endless = (Source(str(i), PurePath(str(i))) for i in itertools.count())
+    with closing(stream(endless, job, batch_size=4, workers=3, window=16)) as records:
+        next(records)
+        time.sleep(0.1)
+        assert job.admitted <= 18
+
+
+def test_reading_and_writing_overlap_with_predicting() -> None:
+    def nap(_: int) -> None:
+        time.sleep(0.01)
+
+    start = time.monotonic()
+    run(make_sources(40), Trial({"read": nap, "predict": nap, "write": nap}), workers=4)
+    assert time.monotonic() - start < 0.9  # 1.2 s one after another, 0.4 s the slowest part
+
+
+@pytest.mark.parametrize("station", ["admit", "read", "predict", "write"])
+def test_a_bug_surfaces(station: str) -> None:
+    records = stream(make_sources(30), Trial({station: fail_for(17, error=KeyError("bug"))}), batch_size=4, workers=3)
+    seen: list[str] = []
+    with pytest.raises(KeyError, match="bug"):
+        seen.extend(record.path for record in records)
+    assert seen == [str(i) for i in range(len(seen))]
+    assert len(seen) == 17 or (station == "predict" and len(seen) <= 17)
+
+
+def test_a_wrong_number_of_outcomes_is_a_bug() -> None:
+    job = Trial()
+    job.predict = lambda batch: batch[:-1]  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="zip"):
+        run(make_sources(4), job)
+
+
+def test_what_the_sources_raise_comes_after_their_records() -> None:
+    def listing() -> Iterator[Source]:
+        yield from make_sources(3)
+        raise OSError("the list cannot be read")
+
+    records = stream(listing(), Trial(), batch_size=8, workers=2)
+    assert paths(itertools.islice(records, 3)) == ["0", "1", "2"]
+    with pytest.raises(OSError, match="list"):
+        next(records)
+
+
+def test_closing_stops_at_once_and_leaves_no_thread() -> None:
+    started = threading.Event()
+
+    def slow(number: int) -> None:
+        if number > 4:
+            started.set()
+            time.sleep(0.05)
+
+    endless = (Source(str(i), PurePath(str(i))) for i in itertools.count())
+    records = stream(endless, Trial({"read": slow, "write": slow}), batch_size=1, workers=2)
+    assert paths(itertools.islice(records, 3)) == ["0", "1", "2"]
+    assert started.wait(5)
+    start = time.monotonic()
+    records.close()
+    assert time.monotonic() - start < 0.5
+
+
+def test_a_blocked_source_does_not_hold_up_closing() -> None:
+    lines: queue.Queue[Source | None] = queue.Queue()
+    lines.put(make_sources(1)[0])
+    records = stream(iter(lines.get, None), Trial(), batch_size=1, workers=2)
+    assert next(records).path == "0"
+    start = time.monotonic()
+    records.close()
+    assert time.monotonic() - start < 0.5
+    lines.put(None)
+
+
+def test_ctrl_c_while_predicting_ends_the_stream() -> None:
+    records = stream(
+        make_sources(100), Trial({"predict": fail_for(10, error=KeyboardInterrupt())}), batch_size=1, workers=2
+    )
+    seen: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        seen.extend(record.path for record in records)
+    assert seen == [str(i) for i in range(len(seen))]
+    assert len(seen) <= 10
+
+
+def test_ctrl_c_ends_the_process_although_a_source_blocks(tmp_path: Path) -> None:
+    script = tmp_path / "blocked.py"
+    script.write_text(
+        "from pathlib import PurePath\n"
+        "from attnimg.images.find import Source\n"
+        "from attnimg.pipeline.stream import stream\n"
+        "from test_stream import Trial\n"
+        "lines = open(0, closefd=False)\n"
+        "for record in stream((Source(l.strip(), PurePath(l)) for l in lines), Trial(), batch_size=9, workers=2):\n"
+        "    print(record.path, flush=True)\n"
+    )
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    child = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    with child:
+        assert child.stdin
+        assert child.stdout
+        child.stdin.write(b"7\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == b"7\n"
+        child.send_signal(signal.SIGINT)
+        try:
+            assert child.wait(5) == -signal.SIGINT
+        finally:
+            child.kill()
