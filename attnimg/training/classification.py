@@ -1,0 +1,81 @@
+"""Classification as the loop sees it: packed squares, Kornia augmentation, cross-entropy, validation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from attnimg.evaluation.classification import ClassificationMetrics
+from attnimg.tasks.preprocessing import Normalize, to_float
+from attnimg.training.augmentation import Augment
+from attnimg.training.folders import Pixels
+from attnimg.training.recipe import Recipe
+
+VALIDATION_BATCH = 250
+
+
+class Classification:
+    """Training and validation images with their classes.
+
+    pixels: N x S x S x 3 uint8. classes: N indices. Rare classes weigh more by the recipe's `balance`:
+    weight_c ~ (N / N_c) ** balance, scaled so that the mean over the examples is one.
+    """
+
+    score = "top1"
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        train: tuple[Pixels, tuple[int, ...]],
+        validation: tuple[Pixels, tuple[int, ...]],
+        normalize: Normalize,
+    ) -> None:
+        self.recipe = recipe
+        self.pixels, classes = train
+        self.classes = torch.tensor(classes)
+        self.validation = validation[0], torch.tensor(validation[1])
+        self.examples = len(classes)
+        self.normalize = normalize
+        self.augment = Augment(recipe.augmentation)
+        counts = torch.bincount(self.classes, minlength=recipe.net.classes).clamp(min=1)
+        weights = (self.examples / counts).pow(recipe.balance)
+        self.weights = weights / weights[self.classes].mean()
+
+    def batch(self, indices: list[int], device: torch.device) -> tuple[Tensor, ...]:
+        """Return N x S x S x 3 uint8 pixels and N classes on the device."""
+        pixels = torch.from_numpy(self.pixels[np.sort(indices)])
+        return pixels.to(device, non_blocking=True), self.classes[np.sort(indices)].to(device)
+
+    def loss(self, net: nn.Module, batch: tuple[Tensor, ...], size: int) -> Tensor:
+        """Return the mean cross-entropy of one augmented batch."""
+        pixels, classes = batch
+        with torch.no_grad():
+            images, (a, b, share) = self.augment(to_float(pixels), classes, size)
+            images = self.normalize(images).contiguous(memory_format=torch.channels_last)
+        logits = net(images).float()
+        weights = self.weights.to(logits.device)
+        smooth = self.recipe.label_smoothing
+        of_a = F.cross_entropy(logits, a, reduction="none", label_smoothing=smooth) * weights[a]
+        if a is b:
+            return of_a.mean()
+        of_b = F.cross_entropy(logits, b, reduction="none", label_smoothing=smooth) * weights[b]
+        return ((1 - share) * of_a + share * of_b).mean()
+
+    def validate(self, net: nn.Module, device: torch.device) -> Iterator[tuple[str, float]]:
+        """Yield the measures on the validation images."""
+        metrics = ClassificationMetrics(self.recipe.net.classes)
+        for logits, targets in self.logits(net, device):
+            metrics.update(logits, targets)
+        yield from metrics.results()
+
+    def logits(self, net: nn.Module, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield logits and classes of the validation images, batch by batch."""
+        pixels, classes = self.validation
+        for start in range(0, len(pixels), VALIDATION_BATCH):
+            part = torch.from_numpy(np.array(pixels[start : start + VALIDATION_BATCH])).to(device)
+            images = self.normalize(to_float(part)).contiguous(memory_format=torch.channels_last)
+            yield net(images).float(), classes[start : start + VALIDATION_BATCH]

@@ -1,0 +1,23 @@
+"""Optimizers by name. Weight decay is for matrices and kernels; norms, biases and gates go without."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from attnimg.errors import UsageError
+from attnimg.training.recipe import Recipe
+
+
+def build_optimizer(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
+    """Return the recipe's optimizer over the parameters of a net."""
+    parameters = [p for p in net.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, recipe.learning_rate, recipe.momentum, nesterov=True)
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, recipe.learning_rate, (recipe.momentum, 0.99))
+    raise UsageError(f"There is no optimizer {recipe.optimizer!r}; use sgd or adamw.")
