@@ -243,21 +243,26 @@ def test_what_the_sources_raise_comes_after_their_records() -> None:
         next(records)
 
 
-def test_closing_stops_at_once_and_leaves_no_thread() -> None:
-    started = threading.Event()
+def test_closing_drops_what_is_queued_and_leaves_no_thread() -> None:
+    begun: list[int] = []
+    all_busy = threading.Barrier(5)
 
     def slow(number: int) -> None:
+        begun.append(number)
         if number > 4:
-            started.set()
-            time.sleep(0.05)
+            all_busy.wait(5)
+            time.sleep(0.1)
 
     endless = (Source(str(i), PurePath(str(i))) for i in itertools.count())
-    records = stream(endless, Trial({"read": slow, "write": slow}), batch_size=1, workers=2)
+    records = stream(endless, Trial({"read": slow}), batch_size=1, workers=4)
     assert paths(itertools.islice(records, 3)) == ["0", "1", "2"]
-    assert started.wait(5)
+    all_busy.wait(5)
+    time.sleep(0.02)  # the feeder fills the queue behind the four
+    before = len(begun)
     start = time.monotonic()
     records.close()
     assert time.monotonic() - start < 0.5
+    assert len(begun) == before
 
 
 def test_a_blocked_source_does_not_hold_up_closing() -> None:

@@ -10,11 +10,11 @@ import json
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 from attnimg.errors import UsageError
 from attnimg.nets.classifier import ClassifierConfig
+from attnimg.nets.configuration import build_config
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -81,30 +81,10 @@ def load_recipe(name_or_path: str, **overrides: Any) -> Recipe:
         raise UsageError(f"There is no recipe {name_or_path!r}. Give a TOML file or one of: {names}.")
     try:
         values = tomllib.loads(path.read_text())
-        recipe: Recipe = build({"name": path.stem, **values}, Recipe)
+        recipe: Recipe = build_config({"name": path.stem, **values}, Recipe)
     except (tomllib.TOMLDecodeError, TypeError, ValueError) as error:
         raise UsageError(f"{path} is not a recipe: {error}.") from error
     return dataclasses.replace(recipe, **{k: v for k, v in overrides.items() if v is not None})
-
-
-def build(values: dict[str, Any], kind: Any) -> Any:
-    """Build a dataclass of type `kind` from plain values, nested ones too; lists become tuples, unknown keys are errors."""
-    hints = get_type_hints(kind)
-    if unknown := values.keys() - hints.keys():
-        raise ValueError(f"{kind.__name__} has no {', '.join(sorted(unknown))}")
-    return kind(**{key: _convert(value, hints[key], key) for key, value in values.items()})
-
-
-def _convert(value: Any, hint: Any, key: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return build(value, hint)
-    if get_origin(hint) is tuple:
-        return tuple(_convert(v, get_args(hint)[0], key) for v in value)
-    if hint is float and type(value) is int:
-        return float(value)
-    if not isinstance(hint, UnionType) and type(value) is not hint:
-        raise ValueError(f"{key} must be {hint.__name__}, not {value!r}")
-    return value
 
 
 def dump_toml(recipe: Any, section: str = "") -> str:

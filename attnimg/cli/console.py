@@ -1,0 +1,72 @@
+"""The terminal: results on stdout, and on stderr the log and the last line.
+
+A `Console` is handed in, as httpie's Environment is, so that a test can stand in for the terminal.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TextIO
+
+from attnimg.cli.progress import Bar, Log, Progress
+from attnimg.cli.status import OutputClosed
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """Two streams. out: UTF-8, opened with newline="". quiet: nothing but errors goes to err."""
+
+    out: TextIO
+    err: TextIO
+    quiet: bool = False
+
+    @classmethod
+    def of_process(cls, quiet: bool = False) -> Console:
+        """Return the console of this process."""
+        for stream in (sys.stdout, sys.stderr):
+            # A name may hold anything; the terminal's own encoding must not end the command.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="")  # type: ignore[union-attr]
+        return cls(sys.stdout, sys.stderr, quiet)
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal."""
+        return shutil.get_terminal_size().columns
+
+    def say(self, line: str) -> None:
+        """Log a line, unless quiet."""
+        if not self.quiet:
+            self.err.write(line + "\n")
+            self.err.flush()
+
+    def print(self, line: str) -> None:
+        """Print a line of results."""
+        with self.printing():
+            self.out.write(line + "\n")
+            self.out.flush()
+
+    @contextmanager
+    def printing(self) -> Iterator[None]:
+        """Turn the error of writing to a closed stdout into `OutputClosed`."""
+        try:
+            yield
+        except BrokenPipeError as error:
+            raise OutputClosed from error
+
+    @contextmanager
+    def progress(self, unit: str) -> Iterator[Progress]:
+        """Show on stderr how far the command is: a bar on a terminal, now and then a line elsewhere."""
+        if self.quiet:
+            yield Progress()
+        elif not self.err.isatty():
+            yield Log(self.err, unit)
+        else:
+            bar = Bar(self.err, unit, shared=self.out.isatty())
+            try:
+                yield bar
+            finally:
+                bar.hide()

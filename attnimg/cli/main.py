@@ -1,0 +1,87 @@
+"""The program: its commands, and what becomes of what they raise."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from attnimg import __version__
+from attnimg.cli import classify, doctor, evaluate, models, train
+from attnimg.cli.status import OF_ERROR, ExitStatus, OutputClosed, Terminated
+from attnimg.errors import AttnimgError
+
+app = typer.Typer(
+    name="attnimg",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(classify.classify)
+app.add_typer(models.app, name="models")
+app.command()(doctor.doctor)
+app.add_typer(train.app, name="train")
+app.add_typer(evaluate.app, name="evaluate")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"attnimg {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def attnimg(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Classify folders of images with attention CNNs, and see where the net looked."""
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its status."""
+    signal.signal(signal.SIGTERM, _terminate)
+    status = ExitStatus.OK
+    try:
+        app()  # leaves by SystemExit; Typer tells of wrong usage itself, and turns KeyboardInterrupt into 130
+    except AttnimgError as error:
+        _complain(f"attnimg: {error}")
+        status = OF_ERROR[type(error)]
+    except OutputClosed:
+        status = ExitStatus.OUTPUT_CLOSED
+        # Python flushes stdout once more when it ends, and would complain; so what is left goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Terminated:
+        status = ExitStatus.TERMINATED
+    except Exception as bug:  # noqa: BLE001 - the one place where a bug is told of
+        _report(bug)
+        status = ExitStatus.BUG
+    sys.exit(status)
+
+
+def _terminate(signal_number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def _report(bug: Exception) -> None:
+    if os.environ.get("ATTNIMG_DEBUG"):
+        traceback.print_exception(bug)
+        return
+    place = traceback.extract_tb(bug.__traceback__)[-1]
+    command = shlex.join(["attnimg", *sys.argv[1:]]).encode("ascii", "backslashreplace").decode()
+    _complain(
+        f"attnimg: a bug of ours: {type(bug).__name__}: {bug} ({os.path.basename(place.filename)}, line {place.lineno})\n"
+        "What is finished is kept. Please report it with the output of `attnimg doctor` and of\n"
+        f"  ATTNIMG_DEBUG=1 {command}"
+    )

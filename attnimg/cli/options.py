@@ -1,0 +1,161 @@
+"""The options that commands share, each with its help text in one place.
+
+A group is a dataclass whose fields are options. A command takes groups as it takes options; `spread` turns a group into
+its fields for Typer and back. A group refuses contradictory options itself, as a `UsageError`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import wraps
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import typer
+
+from attnimg.errors import UsageError
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but what went wrong with the command.")]
+Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]|mps", help="Where the net runs.", rich_help_panel="Speed")]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16"],
+    typer.Option(help="Floating type of the net; auto: bf16 on CUDA, else fp32.", rich_help_panel="Speed"),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Threads that read and write; default: one per CPU core, at most 16.", rich_help_panel="Speed"),
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Most images at once through the net.", rich_help_panel="Speed")]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Which images are read (contract C1)."""
+
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[INPUT]...", help="Files, folders, patterns, or - for an image on stdin.", show_default=False),
+    ] = None
+    from_file: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Take paths from a file, or - for stdin; one per line.", rich_help_panel="Input"),
+    ] = None
+    nul: Annotated[bool, typer.Option("-0", help="The paths of --from-file end in NUL.", rich_help_panel="Input")] = False
+    root: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Outputs keep their input's path below this folder.", rich_help_panel="Input"),
+    ] = None
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Leave out files and folders by name or path.", rich_help_panel="Input"),
+    ] = None
+    recursive: Annotated[bool, typer.Option(help="Look into the folders of folders.", rich_help_panel="Input")] = True
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="Refuse, before decoding, images of more pixels.", rich_help_panel="Input")
+    ] = 300_000_000
+
+    def __post_init__(self) -> None:
+        if not self.inputs and self.from_file is None:
+            raise UsageError("There is nothing to look at. Name files or folders, - for stdin, or a list with --from-file.")
+        if self.nul and self.from_file is None:
+            raise UsageError("-0 says how --from-file is read; give a list, or - for stdin, with it.")
+        if self.from_file == "-" and self.reads_image_from_stdin:
+            raise UsageError("stdin holds either an image (-) or the list (--from-file -), not both.")
+
+    @property
+    def reads_image_from_stdin(self) -> bool:
+        """Whether one of the inputs is `-`."""
+        return "-" in (self.inputs or ())
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Which files are written (contract C3)."""
+
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder for the files written.", rich_help_panel="Output")
+    ] = None
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="Write the image under the map of where the net looked.", rich_help_panel="Output")
+    ] = False
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of earlier runs.", rich_help_panel="Output")] = False
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave out images whose output is there.", rich_help_panel="Output")
+    ] = False
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be read and written, and stop.", rich_help_panel="Output")
+    ] = False
+
+    def __post_init__(self) -> None:
+        if self.overlay and self.output is None:
+            raise UsageError("--overlay writes files; say into which folder with -o DIR.")
+        if self.overwrite and self.skip_existing:
+            raise UsageError("--overwrite and --skip-existing contradict each other; give one of them.")
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where, how precisely and how many at once."""
+
+    device: Device = "auto"
+    precision: Precision = "auto"
+    batch_size: BatchSize = 64
+    workers: Workers = None
+
+    @property
+    def threads(self) -> int:
+        """Threads that read and write."""
+        return self.workers or min(16, count_cores())
+
+
+@dataclass(frozen=True)
+class Report:
+    """How results are printed, and whether progress is."""
+
+    format: Annotated[
+        Literal["table", "jsonl", "csv", "json"] | None,
+        typer.Option(help="How results are printed; table on a terminal, else jsonl.", show_default=False, rich_help_panel="Output"),
+    ] = None
+    quiet: Quiet = False
+
+
+def count_cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def spread(command: Callable[..., None]) -> Callable[..., None]:
+    """Make a command that takes each field of its dataclass parameters as an option of its own."""
+    hints = get_type_hints(command, include_extras=True)
+    groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters = []
+    for parameter in signature(command).parameters.values():
+        hint = hints[parameter.name]
+        parameters += _options(hint) if parameter.name in groups else [parameter.replace(annotation=hint)]
+
+    @wraps(command)
+    def run(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
+        command(**values)
+
+    # Typer reads a function's signature, and this is what it is to see.
+    run.__signature__ = signature(command).replace(parameters=parameters)  # type: ignore[attr-defined]
+    return run
+
+
+def _options(group: Any) -> list[Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        Parameter(
+            field.name,
+            Parameter.KEYWORD_ONLY,
+            default=Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(group)
+    ]

@@ -1,0 +1,71 @@
+"""How far a command is, told on stderr: a bar for a person who watches, lines for a log, nothing for the quiet.
+
+What is shown are numbers; no name passes through here, so that none can be read as markup.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+LOG_EVERY = 10.0  # seconds
+REDRAW_AFTER = 0.1  # seconds for which a bar stays hidden that shares the terminal with quickly printed results
+
+
+class Progress:
+    """Tells nobody."""
+
+    def update(self, done: int, total: int | None, failed: int = 0) -> None:
+        """Tell that `done` of `total` (None: not known yet) are finished, `failed` of them without success."""
+
+    def hide(self) -> None:
+        """Clear the terminal for results, when they are printed on the same one; the next `update` shows it again."""
+
+
+class Log(Progress):
+    """Writes a line now and then, for a file or another program."""
+
+    def __init__(self, err: TextIO, unit: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.err, self.unit, self.clock = err, unit, clock
+        self.started = self.told = clock()
+
+    def update(self, done: int, total: int | None, failed: int = 0) -> None:
+        """Write the line when it is time."""
+        now = self.clock()
+        if now - self.told >= LOG_EVERY:
+            self.told = now
+            of = f" of {total}" if total is not None else ""
+            self.err.write(f"{done}{of} {self.unit}, {done / (now - self.started):.1f} per second, {failed} failed\n")
+            self.err.flush()
+
+
+class Bar(Progress):
+    """Draws rich's bar with count, rate, time left and failures. shared: results are printed on the same terminal."""
+
+    def __init__(self, err: TextIO, unit: str, *, shared: bool) -> None:
+        # Only here, as `--help` and pipes need none of it.
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        rate, failed = TextColumn("{task.fields[rate]:.1f}/s"), TextColumn("{task.fields[failed]} failed")
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn(unit), rate, TimeRemainingColumn(), failed)
+        self.bars = Bars(
+            *columns, console=Console(file=err), transient=True, redirect_stdout=False, redirect_stderr=False
+        )
+        self.task = self.bars.add_task(unit, total=None, rate=0.0, failed=0)
+        self.shared = shared
+        self.started, self.hidden = time.monotonic(), float("-inf")
+        self.bars.start()
+
+    def update(self, done: int, total: int | None, failed: int = 0) -> None:
+        """Redraw the bar."""
+        rate = done / max(time.monotonic() - self.started, 1e-3)
+        self.bars.update(self.task, completed=done, total=total, rate=rate, failed=failed)
+        if time.monotonic() - self.hidden > REDRAW_AFTER:
+            self.bars.start()
+
+    def hide(self) -> None:
+        """Take the bar off the terminal."""
+        self.bars.stop()

@@ -1,0 +1,26 @@
+"""Configurations as plain values: what headers and recipes hold, back to the dataclasses they came from."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, get_args, get_origin, get_type_hints
+
+
+def build_config(values: dict[str, Any], kind: Any) -> Any:
+    """Build a dataclass of type `kind` from plain values, nested ones too; lists become tuples, unknown keys are errors."""
+    hints = get_type_hints(kind)
+    if unknown := values.keys() - hints.keys():
+        raise ValueError(f"{kind.__name__} has no {', '.join(sorted(unknown))}")
+    return kind(**{key: _convert(value, hints[key], key) for key, value in values.items()})
+
+
+def _convert(value: Any, hint: Any, key: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return build_config(value, hint)
+    if get_origin(hint) is tuple:
+        return tuple(_convert(v, get_args(hint)[0], key) for v in value)
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        raise ValueError(f"{key} must be {hint.__name__}, not {value!r}")
+    return value

@@ -1,0 +1,159 @@
+"""Classification: pictures of any shape to calibrated labels, and where the net looked.
+
+A picture becomes one square view from its centre, or several along its longer side whose probabilities are averaged: the
+images that the net learnt from are centre squares, scaled down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from attnimg import checkpoints
+from attnimg.attention import Recorder
+from attnimg.errors import Unavailable
+from attnimg.images.square import fit_square
+from attnimg.nets.classifier import Classifier as Net
+from attnimg.nets.classifier import ClassifierConfig
+from attnimg.nets.configuration import build_config
+from attnimg.results import Prediction
+from attnimg.tasks.device import choose_device, choose_precision, prepare_net
+from attnimg.tasks.preprocessing import Normalize, to_float
+
+GRID = 64  # cells of an attention map along a view's side
+
+Picture = Image.Image | NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Class:
+    """A class of the model: the data set's id and the readable label."""
+
+    id: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The host's part of a picture.
+
+    views: V x S x S x 3 uint8. places: where each view lies along the longer side, 0 to 1. size: (width, height).
+    """
+
+    views: NDArray[np.uint8]
+    places: tuple[float, ...]
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the net says of one picture.
+
+    probabilities: float32, one per class, summing to one. attention: float32 h x w over the whole picture, in [0, 1] with 0.5 for
+    uniform attention, NaN where no view looked; None unless asked for.
+    """
+
+    probabilities: NDArray[np.float32]
+    attention: NDArray[np.float32] | None
+
+
+class Classifier:
+    """Classifies pictures; knows nothing of files.
+
+    net, header: as `checkpoints` keeps them. views: squares per picture, along its longer side.
+    """
+
+    def __init__(self, net: nn.Module, header: dict[str, Any], *, model: str, device: str, precision: str, views: int) -> None:
+        self.model = model
+        self.classes = tuple(Class(**c) for c in header["classes"])
+        self.shortest: int = header["preprocessing"]["size"]
+        self.views = views
+        self._device = choose_device(device)
+        self._dtype = choose_precision(precision, self._device)
+        self._net = prepare_net(net, self._device)
+        self._normalize = Normalize(tuple(header["preprocessing"]["mean"]), tuple(header["preprocessing"]["std"]))
+        self._temperature: float = header["temperature"]
+        self._attention: str = header["attention"]
+
+    def __call__(self, images: Picture | Sequence[Picture], topk: int = 5) -> Any:
+        """Classify one picture (tuple of `topk` predictions, best first) or a list of them (list of such tuples).
+
+        images: PIL images or RGB uint8 arrays H x W x 3.
+        """
+        several = isinstance(images, list | tuple)
+        pictures: Sequence[Any] = images if several else [images]
+        prepared = [self.prepare(np.asarray(p.convert("RGB") if isinstance(p, Image.Image) else p)) for p in pictures]
+        results = [self.best(s, topk) for s in self.predict(prepared)]
+        return results if several else results[0]
+
+    def prepare(self, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Prepared:
+        """Cut and scale the views of a picture, H x W x 3; the host's part, for any thread."""
+        height, width = pixels.shape[:2]
+        count = self.views if width != height else 1
+        places = tuple(np.linspace(0, 1, count).tolist()) if count > 1 else (0.5,)
+        views = np.stack([fit_square(pixels, self.shortest, place) for place in places])
+        return Prepared(views, places, (width, height))
+
+    def predict(self, prepared: Sequence[Prepared], attention: bool = False) -> list[Scores]:
+        """Run the net on a batch; scores in the same order."""
+        if not prepared:
+            return []
+        pixels = torch.from_numpy(np.concatenate([p.views for p in prepared])).to(self._device, non_blocking=True)
+        mixed = torch.autocast(self._device.type, self._dtype, enabled=self._dtype is not torch.float32)
+        recorder = Recorder(self._net, {self._attention} if attention else set())
+        with torch.inference_mode(), mixed, recorder:
+            logits = self._net(self._normalize(to_float(pixels)))
+        probabilities = F.softmax(logits.float() / self._temperature, -1)
+        counts = [len(p.views) for p in prepared]
+        means = [p.mean(0).cpu().numpy() for p in probabilities.split(counts)]
+        if not attention:
+            return [Scores(mean, None) for mean in means]
+        maps = recorder.maps[self._attention].split(counts)
+        return [Scores(mean, _spread(m, p)) for mean, m, p in zip(means, maps, prepared, strict=True)]
+
+    def best(self, scores: Scores, topk: int = 5, min_score: float = 0.0) -> tuple[Prediction, ...]:
+        """Return the `topk` labels, best first, without those below `min_score`."""
+        order = np.argsort(-scores.probabilities, kind="stable")[:topk]
+        found = [(self.classes[i], float(scores.probabilities[i])) for i in order]
+        return tuple(Prediction(c.id, c.label, score) for c, score in found if score >= min_score)
+
+
+def load_classifier(model: str = "objects", *, device: str = "auto", precision: str = "auto", views: int = 1) -> Classifier:
+    """Build the classifier of a shipped model's name or of a weight file's path; `Unavailable` says what is wrong with it."""
+    path = checkpoints.find(model)
+    header, tensors = checkpoints.read(path)
+    if header["task"] != "classify":
+        raise Unavailable(f"{model} is a model for {header['task']}, not for classify; `attnimg models` lists all.")
+    try:
+        config = build_config({k: v for k, v in header["architecture"].items() if k != "name"}, ClassifierConfig)
+        net = Net(config)
+        net.load_state_dict(tensors)
+        return Classifier(net, header, model=Path(path).stem, device=device, precision=precision, views=views)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise Unavailable(f"{path} does not fit this version of attnimg ({reason}); train it again.") from error
+
+
+def _spread(maps: Tensor, prepared: Prepared) -> NDArray[np.float32]:
+    """Lay the maps of the views, V x h x w, out over the picture; where views overlap their mean counts."""
+    width, height = prepared.size
+    side = min(width, height)
+    rows, columns = round(GRID * height / side), round(GRID * width / side)
+    fine = F.interpolate(maps[:, None].cpu(), (GRID, GRID), mode="bilinear")[:, 0].numpy()
+    total, count = np.zeros((rows, columns), np.float32), np.zeros((rows, columns), np.float32)
+    for place, view in zip(prepared.places, fine, strict=True):
+        top, left = round(place * (rows - GRID)), round(place * (columns - GRID))
+        total[top : top + GRID, left : left + GRID] += view
+        count[top : top + GRID, left : left + GRID] += 1
+    seen = np.full_like(total, np.nan)
+    np.divide(total, count, out=seen, where=count > 0)
+    return seen

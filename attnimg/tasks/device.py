@@ -1,0 +1,53 @@
+"""Where and how precisely a net runs."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from attnimg.errors import Unavailable, UsageError
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called auto, cpu, cuda, cuda:N or mps; `Unavailable` if this machine has none such.
+
+    auto takes CUDA, else Apple's MPS, else the CPU. A device that was asked for by name is never replaced by another.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"There is no device {name!r}; use auto, cpu, cuda, cuda:N or mps.") from None
+    if device.type not in {"cpu", "cuda", "mps"}:
+        raise UsageError(f"attnimg does not run on {name!r}; use auto, cpu, cuda, cuda:N or mps.")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise Unavailable("CUDA is not available here. Use --device cpu, or install a driver and a CUDA build of torch.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise Unavailable(f"{name} is not there; this machine has {torch.cuda.device_count()} CUDA device(s), from cuda:0.")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise Unavailable("MPS is not available here. Use --device cpu.")
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """Return the floating type of a precision; auto is bf16 on CUDA and fp32 elsewhere."""
+    if name == "auto":
+        name = "bf16" if device.type == "cuda" else "fp32"
+    if name not in PRECISIONS:
+        raise UsageError(f"There is no precision {name!r}; use auto, {', '.join(PRECISIONS)}.")
+    return PRECISIONS[name]
+
+
+def prepare_net(net: nn.Module, device: torch.device) -> nn.Module:
+    """Return a copy for inference: batch norms folded into their convolutions, channels-last, no gradients, on the device."""
+    net = deepcopy(net).eval().requires_grad_(False)
+    for module in list(net.modules()):
+        if isinstance(module, nn.Sequential) and len(module) == 2 and isinstance(module[1], nn.BatchNorm2d):
+            module[0], module[1] = fuse_conv_bn_eval(module[0], module[1]), nn.Identity()
+    return net.to(device, memory_format=torch.channels_last)
