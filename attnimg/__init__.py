@@ -1,7 +1,7 @@
 """attnimg: classify, segment and enhance whole folders of images with attention CNNs, and see where each net looked.
 
-    classify = attnimg.load("classify")
-    classify(Image.open("cat.jpg"))[0].label
+classify = attnimg.load("classify")
+classify(Image.open("cat.jpg"))[0].label
 """
 
 from __future__ import annotations

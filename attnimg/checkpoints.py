@@ -1,7 +1,8 @@
-"""Weights: one safetensors file is one model, and its header says all that is needed to rebuild and judge it (contract C5).
+"""Weights: one safetensors file is one model, and its header says all that is needed to rebuild and judge it (contract
+C5).
 
-The file's metadata holds one key, `attnimg`: a sorted JSON object with at least `task` and `architecture`. Files are found by
-name in the package's own weights or by path. Nothing here unpickles.
+The file's metadata holds one key, `attnimg`: a sorted JSON object with at least `task` and `architecture`. Files are
+found by name in the package's own weights or by path. Nothing here unpickles.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def find(model: str) -> Path:
     if path.is_file():
         return path
     names = ", ".join(p.stem for p in available()) or "none"
-    raise Unavailable(f"There is no model {model!r}. Give a path to a .safetensors file or one of the shipped models: {names}.")
+    raise Unavailable(
+        f"There is no model {model!r}. Give a path to a .safetensors file or one of the shipped models: {names}."
+    )
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -57,9 +60,13 @@ def read_header(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise Unavailable(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError, struct.error) as error:
-        raise Unavailable(f"{path} is not a weight file of attnimg, or it is damaged; fetch or train it again.") from error
+        raise Unavailable(
+            f"{path} is not a weight file of attnimg, or it is damaged; fetch or train it again."
+        ) from error
     if not isinstance(header, dict) or not {"task", "architecture"} <= header.keys():
-        raise Unavailable(f"{path} does not say its task and architecture; train it again with this version of attnimg.")
+        raise Unavailable(
+            f"{path} does not say its task and architecture; train it again with this version of attnimg."
+        )
     return header
 
 
@@ -80,7 +87,9 @@ def write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
     """Write one model; the file appears whole or not at all. header: JSON values only."""
     from safetensors.torch import save
 
-    data = save({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, {KEY: json.dumps(header, sort_keys=True)})
+    data = save(
+        {n: t.detach().cpu().contiguous() for n, t in tensors.items()}, {KEY: json.dumps(header, sort_keys=True)}
+    )
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(data)
     partial.replace(path)
@@ -98,5 +107,5 @@ def verify(path: Path) -> None:
     if manifest.is_file():
         entry = json.loads(manifest.read_text()).get(path.stem)
         if entry is not None and entry["sha256"] != sha256(path):
-            raise Unavailable(f"{path} is not the file that was shipped: its SHA-256 differs from the manifest's. Install attnimg again.")
+            raise Unavailable(f"{path} is not the file that was shipped (its SHA-256 differs); install attnimg again.")
     read(path)

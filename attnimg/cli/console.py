@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -60,13 +60,8 @@ class Console:
     @contextmanager
     def progress(self, unit: str) -> Iterator[Progress]:
         """Show on stderr how far the command is: a bar on a terminal, now and then a line elsewhere."""
-        if self.quiet:
-            yield Progress()
-        elif not self.err.isatty():
-            yield Log(self.err, unit)
-        else:
-            bar = Bar(self.err, unit, shared=self.out.isatty())
-            try:
-                yield bar
-            finally:
-                bar.hide()
+        progress = Progress()
+        if not self.quiet:
+            progress = Bar(self.err, unit, shared=self.out.isatty()) if self.err.isatty() else Log(self.err, unit)
+        with closing(progress):
+            yield progress

@@ -5,12 +5,14 @@ What is shown are numbers; no name passes through here, so that none can be read
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TextIO
 
 LOG_EVERY = 10.0  # seconds
-REDRAW_AFTER = 0.1  # seconds for which a bar stays hidden that shares the terminal with quickly printed results
+REDRAW_AFTER = 0.1  # seconds of silence after which a bar that shares the terminal with results comes back
 
 
 class Progress:
@@ -19,8 +21,12 @@ class Progress:
     def update(self, done: int, total: int | None, failed: int = 0) -> None:
         """Tell that `done` of `total` (None: not known yet) are finished, `failed` of them without success."""
 
-    def hide(self) -> None:
-        """Clear the terminal for results, when they are printed on the same one; the next `update` shows it again."""
+    def aside(self) -> AbstractContextManager[None]:
+        """Leave the terminal to the results that the block prints."""
+        return nullcontext()
+
+    def close(self) -> None:
+        """Stop telling."""
 
 
 class Log(Progress):
@@ -56,16 +62,34 @@ class Bar(Progress):
         )
         self.task = self.bars.add_task(unit, total=None, rate=0.0, failed=0)
         self.shared = shared
-        self.started, self.hidden = time.monotonic(), float("-inf")
-        self.bars.start()
+        self.started = self.hidden = time.monotonic()
+        self.lock, self.closed = threading.Lock(), threading.Event()
+        threading.Thread(target=self._come_back, name="attnimg-bar", daemon=True).start()
 
     def update(self, done: int, total: int | None, failed: int = 0) -> None:
-        """Redraw the bar."""
+        """Set the numbers; a thread of rich's draws them."""
         rate = done / max(time.monotonic() - self.started, 1e-3)
         self.bars.update(self.task, completed=done, total=total, rate=rate, failed=failed)
-        if time.monotonic() - self.hidden > REDRAW_AFTER:
-            self.bars.start()
 
-    def hide(self) -> None:
-        """Take the bar off the terminal."""
-        self.bars.stop()
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Take the bar off the terminal for the block and until a moment after it."""
+        if not self.shared:
+            yield
+            return
+        with self.lock:
+            self.bars.stop()
+            yield
+            self.hidden = time.monotonic()
+
+    def close(self) -> None:
+        """Take the bar off the terminal for good."""
+        self.closed.set()
+        with self.lock:
+            self.bars.stop()
+
+    def _come_back(self) -> None:
+        while not self.closed.wait(REDRAW_AFTER):
+            with self.lock:
+                if not self.closed.is_set() and time.monotonic() - self.hidden > REDRAW_AFTER:
+                    self.bars.start()

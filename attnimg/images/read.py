@@ -184,16 +184,46 @@ def _decoding() -> Iterator[None]:
         raise ImageError("damaged", f"It cannot be decoded: {error}. Restore it from where it came.") from error
 
 
-def _read_deep(stream: BinaryIO, head: bytes, image: Image.Image) -> NDArray[np.uint16] | None:
-    """16-bit pixels, H x W or H x W x 3 or 4 in RGB order; None when 8 bits are all there is."""
+def _read_deep(stream: BinaryIO, image: Image.Image) -> NDArray[np.uint16] | None:
+    """16-bit pixels, H x W or H x W x C in RGB order; None where 8 bits are all there is."""
     if image.mode in _GREY_16:
         return np.asarray(image).astype(np.uint16)
-    bits = image.tag_v2.get(258) if isinstance(image, TiffImagePlugin.TiffImageFile) else head[24:25]
-    if image.mode not in ("RGB", "RGBA") or bits is None or not set(bits) <= {16}:
-        return None
-    if image.format not in ("PNG", "TIFF"):
+    if image.mode not in ("RGB", "RGBA") or _depth(stream, image) != 16:
         return None
     stream.seek(0)
-    # Pillow's load has already told whether the file is whole.
+    # Pillow's load has told already that the file is whole.
     pixels = cv2.imdecode(np.frombuffer(stream.read(), np.uint8), cv2.IMREAD_UNCHANGED)
-    return None
+    if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
+        return None
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
+
+
+def _depth(stream: BinaryIO, image: Image.Image) -> int:
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return min(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (8,)))
+    if image.format == "PNG":
+        stream.seek(24)  # in IHDR, which comes first
+        return stream.read(1)[0]
+    return 8
+
+
+def _colours(image: Image.Image, icc: bytes | None) -> tuple[Pixels, Pixels | None, str | None]:
+    """8-bit sRGB pixels, alpha, note."""
+    if image.mode not in _8_BIT:
+        raise ImageError("unsupported", f"Its pixels are of the kind {image.mode}. Save it as 8 or 16 bit grey or RGB.")
+    alpha = None
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        alpha = np.array(image.getchannel("A"))
+    note = None
+    if icc:
+        try:
+            image = to_srgb(image, icc)
+        except ProfileError as error:
+            note = f"its colour profile was ignored: {error}"
+    return np.array(image.convert("RGB")), alpha, note
+
+
+def _deep_colours(image: Image.Image, deep: NDArray[np.uint16], icc: bytes | None) -> tuple[Pixels, Pixels | None, str | None]:
+    """16-bit sRGB pixels, alpha, note."""
+    pixels, alpha, note = (deep, None) if deep.ndim == 2 else (deep[..., :3], deep[..., 3] if deep.shape[2] == 4 else None)

@@ -1,14 +1,16 @@
-"""The backbone that every task stands on: a residual CNN whose blocks end in channel attention and whose last stage attends
-over positions.
+"""The backbone that every task stands on: a residual CNN whose blocks end in channel attention and whose last stage
+attends over positions.
 
 Residual blocks after He et al. 2016 (https://arxiv.org/abs/1512.03385); their first strided block averages its shortcut
-before projecting it (He et al. 2019, https://arxiv.org/abs/1812.01187). Dense 3x3 convolutions throughout: on CPUs and GPUs
-alike they run nearer to the machine's peak than depthwise ones, so that they win at equal time though not at equal arithmetic.
+before projecting it (He et al. 2019, https://arxiv.org/abs/1812.01187). Dense 3x3 convolutions throughout: on CPUs and
+GPUs alike they run nearer to the machine's peak than depthwise ones, so that they win at equal time though not at
+equal arithmetic.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +22,9 @@ from attnimg import attention
 class BackboneConfig:
     """What a backbone looks like.
 
-    widths, depths: channels and blocks of each stage; stage 0 works at 1/stem_stride of the input, each later one at half.
-    channel_attention: mechanism at the end of each block. spatial_attention: mechanism behind the last stage, where positions
-    are few and features rich. drop_path: probability that the deepest block is skipped in training
+    widths, depths: channels and blocks of each stage; stage 0 works at 1/stem_stride of the input, each later one at
+    half. channel_attention: mechanism at the end of each block. spatial_attention: mechanism behind the last stage,
+    where positions are few and features rich. drop_path: probability that the deepest block is skipped in training
     (Huang et al. 2016, https://arxiv.org/abs/1603.09382), growing linearly from 0 at the first block.
     """
 
@@ -64,7 +66,7 @@ class Block(nn.Module):
         super().__init__()
         self.conv1 = conv_norm(inputs, outputs, stride=stride)
         self.conv2 = conv_norm(outputs, outputs)
-        nn.init.zeros_(self.conv2[1].weight)  # the block starts as its shortcut
+        nn.init.zeros_(cast(nn.BatchNorm2d, self.conv2[1]).weight)  # the block starts as its shortcut
         self.attention = attention.build(channel_attention, outputs)
         self.drop_path = DropPath(drop_path)
         self.shortcut = nn.Sequential()
@@ -77,7 +79,8 @@ class Block(nn.Module):
         """N x inputs x H x W to N x outputs x ceil(H / stride) x ceil(W / stride)."""
         y = self.conv2(self.conv1(x).relu_())
         y = self.drop_path(self.attention(y))
-        return (y + self.shortcut(x)).relu_()
+        result: Tensor = (y + self.shortcut(x)).relu_()
+        return result
 
 
 class Backbone(nn.Module):
@@ -100,7 +103,7 @@ class Backbone(nn.Module):
         self.attention = attention.build(config.spatial_attention, inputs)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Normalised images N x 3 x H x W to one feature map per stage, N x widths[i] x H/s x W/s with s = stem_stride 2**i."""
+        """Normalised images N x 3 x H x W to one map per stage, N x widths[i] x H/s x W/s with s = stem_stride 2**i."""
         x = self.stem(x).relu_()
         features = []
         for stage in self.stages:

@@ -1,7 +1,7 @@
 """The classifier: backbone, attention pooling, logits.
 
-A region attention with one region decides what the pooled features are made of: the mean of its output is sum_i w_i x_i, so its
-map says how much each position counts, and that map is what overlays draw.
+A region attention with one region decides what the pooled features are made of: the mean of its output is sum_i w_i
+x_i, so its map says how much each position counts, and that map is what overlays draw.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from attnimg.nets.backbone import Backbone, BackboneConfig, conv_norm
 class ClassifierConfig:
     """What a classifier looks like.
 
-    classes: number of logits. width: channels of the pooled features. pooling: mechanism before the mean. dropout: of the
-    pooled features.
+    classes: number of logits. width: channels of the pooled features. pooling: mechanism before the mean. dropout: of
+    the pooled features.
     """
 
     classes: int = 200

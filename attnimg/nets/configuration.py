@@ -7,7 +7,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 
 def build_config(values: dict[str, Any], kind: Any) -> Any:
-    """Build a dataclass of type `kind` from plain values, nested ones too; lists become tuples, unknown keys are errors."""
+    """Build a dataclass from plain values, nested ones too; lists become tuples, unknown keys are a `ValueError`."""
     hints = get_type_hints(kind)
     if unknown := values.keys() - hints.keys():
         raise ValueError(f"{kind.__name__} has no {', '.join(sorted(unknown))}")

@@ -1,0 +1,1 @@
+"""The predictors: Kornia preprocessing, a net, results. They know nothing of files."""

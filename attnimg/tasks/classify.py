@@ -1,7 +1,7 @@
 """Classification: pictures of any shape to calibrated labels, and where the net looked.
 
-A picture becomes one square view from its centre, or several along its longer side whose probabilities are averaged: the
-images that the net learnt from are centre squares, scaled down.
+A picture becomes one square view from its centre, or several along its longer side whose probabilities are averaged:
+the images that the net learnt from are centre squares, scaled down.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Prepared:
 class Scores:
     """What the net says of one picture.
 
-    probabilities: float32, one per class, summing to one. attention: float32 h x w over the whole picture, in [0, 1] with 0.5 for
-    uniform attention, NaN where no view looked; None unless asked for.
+    probabilities: float32, one per class, summing to one. attention: float32 h x w over the whole picture, in [0, 1]
+    with 0.5 for uniform attention, NaN where no view looked; None unless asked for.
     """
 
     probabilities: NDArray[np.float32]
@@ -72,7 +72,9 @@ class Classifier:
     net, header: as `checkpoints` keeps them. views: squares per picture, along its longer side.
     """
 
-    def __init__(self, net: nn.Module, header: dict[str, Any], *, model: str, device: str, precision: str, views: int) -> None:
+    def __init__(
+        self, net: nn.Module, header: dict[str, Any], *, model: str, device: str, precision: str, views: int
+    ) -> None:
         self.model = model
         self.classes = tuple(Class(**c) for c in header["classes"])
         self.shortest: int = header["preprocessing"]["size"]
@@ -89,11 +91,10 @@ class Classifier:
 
         images: PIL images or RGB uint8 arrays H x W x 3.
         """
-        several = isinstance(images, list | tuple)
-        pictures: Sequence[Any] = images if several else [images]
-        prepared = [self.prepare(np.asarray(p.convert("RGB") if isinstance(p, Image.Image) else p)) for p in pictures]
-        results = [self.best(s, topk) for s in self.predict(prepared)]
-        return results if several else results[0]
+        if isinstance(images, Image.Image | np.ndarray):
+            return self([images], topk)[0]
+        arrays = [np.asarray(p.convert("RGB") if isinstance(p, Image.Image) else p) for p in images]
+        return [self.best(scores, topk) for scores in self.predict([self.prepare(a) for a in arrays])]
 
     def prepare(self, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Prepared:
         """Cut and scale the views of a picture, H x W x 3; the host's part, for any thread."""
@@ -114,10 +115,10 @@ class Classifier:
             logits = self._net(self._normalize(to_float(pixels)))
         probabilities = F.softmax(logits.float() / self._temperature, -1)
         counts = [len(p.views) for p in prepared]
-        means = [p.mean(0).cpu().numpy() for p in probabilities.split(counts)]
+        means = [p.mean(0).cpu().numpy() for p in torch.split(probabilities, counts)]
         if not attention:
             return [Scores(mean, None) for mean in means]
-        maps = recorder.maps[self._attention].split(counts)
+        maps = torch.split(recorder.maps[self._attention], counts)
         return [Scores(mean, _spread(m, p)) for mean, m, p in zip(means, maps, prepared, strict=True)]
 
     def best(self, scores: Scores, topk: int = 5, min_score: float = 0.0) -> tuple[Prediction, ...]:
@@ -127,8 +128,10 @@ class Classifier:
         return tuple(Prediction(c.id, c.label, score) for c, score in found if score >= min_score)
 
 
-def load_classifier(model: str = "objects", *, device: str = "auto", precision: str = "auto", views: int = 1) -> Classifier:
-    """Build the classifier of a shipped model's name or of a weight file's path; `Unavailable` says what is wrong with it."""
+def load_classifier(
+    model: str = "objects", *, device: str = "auto", precision: str = "auto", views: int = 1
+) -> Classifier:
+    """Build the classifier of a shipped model's name or a weight file's path; `Unavailable` says what is wrong."""
     path = checkpoints.find(model)
     header, tensors = checkpoints.read(path)
     if header["task"] != "classify":

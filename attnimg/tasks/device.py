@@ -27,9 +27,13 @@ def choose_device(name: str) -> torch.device:
     if device.type not in {"cpu", "cuda", "mps"}:
         raise UsageError(f"attnimg does not run on {name!r}; use auto, cpu, cuda, cuda:N or mps.")
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise Unavailable("CUDA is not available here. Use --device cpu, or install a driver and a CUDA build of torch.")
+        raise Unavailable(
+            "CUDA is not available here. Use --device cpu, or install a driver and a CUDA build of torch."
+        )
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise Unavailable(f"{name} is not there; this machine has {torch.cuda.device_count()} CUDA device(s), from cuda:0.")
+        raise Unavailable(
+            f"{name} is not there; this machine has {torch.cuda.device_count()} CUDA device(s), from cuda:0."
+        )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise Unavailable("MPS is not available here. Use --device cpu.")
     return device
@@ -45,9 +49,9 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def prepare_net(net: nn.Module, device: torch.device) -> nn.Module:
-    """Return a copy for inference: batch norms folded into their convolutions, channels-last, no gradients, on the device."""
+    """Return a copy for inference: batch norms folded into their convolutions, channels-last, on the device."""
     net = deepcopy(net).eval().requires_grad_(False)
     for module in list(net.modules()):
         if isinstance(module, nn.Sequential) and len(module) == 2 and isinstance(module[1], nn.BatchNorm2d):
             module[0], module[1] = fuse_conv_bn_eval(module[0], module[1]), nn.Identity()
-    return net.to(device, memory_format=torch.channels_last)
+    return net.to(device).to(memory_format=torch.channels_last)

@@ -1,0 +1,1 @@
+"""Training: data, augmentation, one loop for every task, recipes."""

@@ -61,9 +61,9 @@ class Classification:
         smooth = self.recipe.label_smoothing
         of_a = F.cross_entropy(logits, a, reduction="none", label_smoothing=smooth) * weights[a]
         if a is b:
-            return of_a.mean()
+            return torch.mean(of_a)
         of_b = F.cross_entropy(logits, b, reduction="none", label_smoothing=smooth) * weights[b]
-        return ((1 - share) * of_a + share * of_b).mean()
+        return torch.mean((1 - share) * of_a + share * of_b)
 
     def validate(self, net: nn.Module, device: torch.device) -> Iterator[tuple[str, float]]:
         """Yield the measures on the validation images."""

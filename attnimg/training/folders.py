@@ -1,6 +1,7 @@
 """Folder-per-class data sets, and their pixels packed once into one array on disk.
 
-DATA holds `train/` and `val/`, each with one folder per class, read recursively; an optional `classes.json` gives ids and labels.
+DATA holds `train/` and `val/`, each with one folder per class, read recursively; an optional `classes.json` gives ids
+and labels.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Exampl
     by_class: dict[int, list[int]] = {}
     for i, c in enumerate(examples.classes):
         by_class.setdefault(c, []).append(i)
-    random = Random(seed)
+    random = Random(seed)  # noqa: S311
     chosen = {i for members in by_class.values() for i in random.sample(members, max(1, round(share * len(members))))}
 
     def take(wanted: bool) -> Examples:
@@ -89,11 +90,13 @@ def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Exampl
     return take(False), take(True)
 
 
-def pack(examples: Examples, size: int, folder: Path, *, workers: int = 2, progress: Callable[[int], None] = lambda _: None) -> Pixels:
+def pack(
+    examples: Examples, size: int, folder: Path, *, workers: int = 2, progress: Callable[[int], None] = lambda _: None
+) -> Pixels:
     """Decode the examples once, centre square scaled to size x size, into a memory-mapped array N x size x size x 3.
 
-    The array lies in `folder` under a name made from the files' names, sizes and times, so that a later run finds it. An
-    unreadable image is a `UsageError` that names it: training must not guess.
+    The array lies in `folder` under a name made from the files' names, sizes and times, so that a later run finds it.
+    An unreadable image is a `UsageError` that names it: training must not guess.
     """
     stats = [(f, (s := Path(f).stat()).st_size, s.st_mtime_ns) for f in examples.files]
     digest = hashlib.sha256(json.dumps([size, stats]).encode()).hexdigest()[:16]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -26,7 +27,7 @@ class Log:
         with self.path.open(newline="") as file:
             return list(csv.DictReader(file))
 
-    def write(self, row: dict[str, object] | dict[str, str]) -> None:
+    def write(self, row: Mapping[str, object]) -> None:
         """Append one row; epoch 0 begins a new file."""
         fresh = not self.path.is_file() or str(row["epoch"]) == "0"
         with self.path.open("w" if fresh else "a", newline="") as file:

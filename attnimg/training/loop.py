@@ -1,7 +1,8 @@
 """One loop for every task: steps, schedules, averaged weights, validation, early stopping, and exact resumption.
 
-All randomness of step k is drawn from (seed, k) and the order of epoch e from (seed, e), so the state on disk needs no generator
-state, and a run that was stopped anywhere goes on as if it had not been. Devices and precision are Lightning Fabric's.
+All randomness of step k is drawn from (seed, k) and the order of epoch e from (seed, e), so the state on disk needs no
+generator state, and a run that was stopped anywhere goes on as if it had not been. Devices and precision are Lightning
+Fabric's.
 """
 
 from __future__ import annotations
@@ -71,12 +72,13 @@ def fit(
     """Train `net` and return the averaged net of the best epoch, in evaluation mode on the CPU.
 
     folder: takes log.csv, state.safetensors and best.safetensors. resume: go on from the state there. steps: stop after
-    this many (for rehearsals and tests), leaving a state to resume from. watch: is told after every step, with the total.
+    this many (for rehearsals and tests), leaving a state to resume from. watch: is told after every step, with the
+    total.
     """
     per_epoch = max(1, task.examples // recipe.batch_size)
     total = per_epoch * recipe.epochs
-    net = net.to(fabric.device, memory_format=torch.channels_last)
-    averaged = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
+    net = net.to(fabric.device).to(memory_format=torch.channels_last)
+    averaged = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)  # type: ignore[no-untyped-call]
     trained, optimizer = fabric.setup(net, build_optimizer(recipe, net))
     progress, log = Progress(), Log(folder / "log.csv")
     if resume:
@@ -99,7 +101,9 @@ def fit(
         while progress.step < last:
             epoch, within = divmod(progress.step, per_epoch)
             trained.train()
-            order = torch.randperm(task.examples, generator=torch.Generator().manual_seed(recipe.seed * 100_003 + epoch))
+            order = torch.randperm(
+                task.examples, generator=torch.Generator().manual_seed(recipe.seed * 100_003 + epoch)
+            )
             for k in range(within, min(per_epoch, last - epoch * per_epoch)):
                 indices = order[k * recipe.batch_size : (k + 1) * recipe.batch_size]
                 mine = indices[fabric.global_rank :: fabric.world_size].tolist()
@@ -162,7 +166,10 @@ def _finish_epoch(
     net.eval()
     with torch.inference_mode(), fabric.autocast():
         measures = dict(task.validate(net, fabric.device))
-    rate, size = learning_rate(recipe, (progress.step) / (progress.step / (epoch + 1) * recipe.epochs)), image_size(recipe, epoch)
+    rate, size = (
+        learning_rate(recipe, (progress.step) / (progress.step / (epoch + 1) * recipe.epochs)),
+        image_size(recipe, epoch),
+    )
     row = {"epoch": epoch, "size": size, "rate": rate, "train_loss": progress.loss / max(1, progress.counted)}
     log.write({**row, **measures, "seconds": round(progress.seconds)})
     progress.loss, progress.counted = 0.0, 0

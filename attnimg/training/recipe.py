@@ -23,9 +23,10 @@ RECIPES = Path(__file__).parent / "recipes"
 class Augmentation:
     """What happens to training images on the device, by Kornia. Zero turns a step off.
 
-    crop: smallest share of the area that a random resized crop keeps. flip: probability. rotation: degrees. shift: share of
-    the side. colour: strength of brightness, contrast and saturation jitter. erase: probability of a random erasing.
-    mixup, cutmix: share of the batches that are mixed so (Zhang et al. 2018, Yun et al. 2019), in shares drawn uniformly.
+    crop: smallest share of the area that a random resized crop keeps. flip: probability. rotation: degrees. shift:
+    share of the side. colour: strength of brightness, contrast and saturation jitter. erase: probability of a random
+    erasing. mixup, cutmix: share of the batches that are mixed so (Zhang et al. 2018, Yun et al. 2019), in shares
+    drawn uniformly.
     """
 
     crop: float = 0.35
@@ -42,12 +43,12 @@ class Augmentation:
 class Recipe:
     """One training run.
 
-    size: side of the net's input in pixels. start_size: side at the first epoch, growing to `size` until the share `grow_until`
-    of the run (progressive resizing). batch_size: images per step over all devices. optimizer: sgd (Nesterov momentum) or
-    adamw. learning_rate: the peak, reached after `warmup` (share of the run), then cosine to zero. weight_decay: of matrices and kernels
-    only. balance: how far the loss is weighted towards rare classes, 0 (not) to 1 (by inverse frequency). ema: decay of the averaged
-    weights, which are what is validated and kept. patience: epochs without a better score before the run stops (0: never). precision: fp32,
-    bf16 or fp16.
+    size: side of the net's input in pixels. start_size: side at the first epoch, growing to `size` until the share
+    `grow_until` of the run (progressive resizing). batch_size: images per step over all devices. optimizer: sgd
+    (Nesterov momentum) or adamw. learning_rate: the peak, reached after `warmup` (share of the run), then cosine to
+    zero. weight_decay: of matrices and kernels only. balance: how far the loss is weighted towards rare classes, 0
+    (not) to 1 (by inverse frequency). ema: decay of the averaged weights, which are what is validated and kept.
+    patience: epochs without a better score before the run stops (0: never). precision: fp32, bf16 or fp16.
     """
 
     name: str

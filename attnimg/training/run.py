@@ -41,8 +41,9 @@ def train_classifier(
 ) -> Path:
     """Train on DATA (`folders`) and return the path of the weight file, folder/<recipe name>.safetensors.
 
-    folder: takes recipe.toml, log.csv, the state and the result. validation: a folder of classes (default DATA/val, else a
-    seeded tenth of the training images). start_from: a model's name or path whose weights are the start, where shapes agree.
+    folder: takes recipe.toml, log.csv, the state and the result. validation: a folder of classes (default DATA/val,
+    else a seeded tenth of the training images). start_from: a model's name or path whose weights are the start, where
+    shapes agree.
     """
     folder.mkdir(parents=True, exist_ok=True)
     classes = read_classes(data)
@@ -55,7 +56,9 @@ def train_classifier(
     else:
         train, held_out = split(train, HELD_OUT, recipe.seed)
     if len(train) < recipe.batch_size:
-        raise UsageError(f"{len(train)} training images do not fill one batch of {recipe.batch_size}; lower --batch-size.")
+        raise UsageError(
+            f"{len(train)} training images do not fill one batch of {recipe.batch_size}; lower --batch-size."
+        )
     say(f"{len(classes)} classes, {len(train)} training and {len(held_out)} validation images")
     packed = [(pack(e, recipe.size, folder, workers=workers), e.classes) for e in (train, held_out)]
     (folder / "recipe.toml").write_text(dump_toml(recipe))
@@ -68,10 +71,10 @@ def train_classifier(
     fabric = Fabric(accelerator=device, devices=devices, precision=PRECISIONS[recipe.precision])
     fabric.launch()
     task = Classification(recipe, packed[0], packed[1], normalize)
-    net = fit(task, net, recipe, folder, fabric, resume=resume, steps=steps, watch=watch)
+    trained = fit(task, net, recipe, folder, fabric, resume=resume, steps=steps, watch=watch)
 
     with torch.inference_mode():
-        outputs = list(task.logits(net, torch.device("cpu")))
+        outputs = list(task.logits(trained, torch.device("cpu")))
     logits, targets = torch.cat([o[0] for o in outputs]), torch.cat([o[1] for o in outputs])
     header = {
         "task": "classify",
@@ -80,18 +83,24 @@ def train_classifier(
         "preprocessing": {**dataclasses.asdict(normalize), "size": recipe.size, "fit": "centre square"},
         "temperature": fit_temperature(logits, targets),
         "attention": "attention",
-        "parameters": sum(p.numel() for p in net.parameters()),
-        "training": {"recipe": recipe.name, "images": len(train), "epochs": recipe.epochs, "size": recipe.size, "seed": recipe.seed},
+        "parameters": sum(p.numel() for p in trained.parameters()),
+        "training": {
+            "recipe": recipe.name,
+            "images": len(train),
+            "epochs": recipe.epochs,
+            "size": recipe.size,
+            "seed": recipe.seed,
+        },
         "figures": [],
     }
     path = folder / f"{recipe.name}.safetensors"
-    half = {n: t.half() if t.is_floating_point() else t for n, t in net.state_dict().items()}
+    half = {n: t.half() if t.is_floating_point() else t for n, t in trained.state_dict().items()}
     checkpoints.write(path, header, half)
     return path
 
 
 def start_weights(net: torch.nn.Module, model: str) -> str:
-    """Load the weights of a model into a net where names and shapes agree; returns a sentence that tells how many did."""
+    """Load the weights of a model where names and shapes agree; returns a sentence that tells how many did."""
     _, tensors = checkpoints.read(checkpoints.find(model))
     own = net.state_dict()
     fitting = {n: t for n, t in tensors.items() if n in own and own[n].shape == t.shape}

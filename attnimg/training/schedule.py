@@ -15,7 +15,7 @@ def learning_rate(recipe: Recipe, done: float) -> float:
 
 
 def image_size(recipe: Recipe, epoch: int, multiple: int = 8) -> int:
-    """Grow linearly from `start_size` to `size` over the first `grow_until` of the run, in steps of `multiple` pixels."""
+    """Grow linearly from `start_size` to `size` over the first `grow_until` of the run, by `multiple` pixels."""
     if recipe.start_size >= recipe.size or epoch >= recipe.grow_until * recipe.epochs:
         return recipe.size
     grown = recipe.start_size + (recipe.size - recipe.start_size) * epoch / (recipe.grow_until * recipe.epochs)

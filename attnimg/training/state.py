@@ -1,4 +1,4 @@
-"""The state of a run on disk, so that it can be resumed exactly: tensors and plain values in one safetensors file, no pickle."""
+"""The state of a run on disk, for exact resumption: tensors and plain values in one safetensors file, no pickle."""
 
 from __future__ import annotations
 

@@ -1,0 +1,108 @@
+"""What every command on a batch of images does: find, stream, print the records, count, and say how it went."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from itertools import chain
+from pathlib import Path
+from queue import SimpleQueue
+
+from attnimg.cli.console import Console
+from attnimg.cli.options import Compute, Inputs, Report
+from attnimg.cli.status import ExitStatus, Terminated
+from attnimg.errors import NoImages
+from attnimg.images.find import Counts, Source, find
+from attnimg.pipeline.job import Job, Outcome, Ready
+from attnimg.pipeline.stream import stream
+from attnimg.results import FORMATS, Done, Record, Tally
+
+
+class Search:
+    """The sources that the options name, looked for on a thread of its own.
+
+    It runs ahead of the images that are being worked on, so that the total, and with it the time left, is soon known.
+    """
+
+    def __init__(self, inputs: Inputs, output: Path | None) -> None:
+        self.counts = Counts()
+        self.found = 0
+        self.total: int | None = None
+        self._queue: SimpleQueue[Source | BaseException | None] = SimpleQueue()
+        sources = find(
+            inputs.inputs or (),
+            from_file=inputs.from_file,
+            nul=inputs.nul,
+            recursive=inputs.recursive,
+            exclude=inputs.exclude or (),
+            output=output,
+            root=inputs.root,
+            counts=self.counts,
+        )
+        # A read from stdin may never return, and must not hold up the end.
+        threading.Thread(target=self._look, args=(sources,), name="attnimg-find", daemon=True).start()
+
+    def _look(self, sources: Iterable[Source]) -> None:
+        end = None
+        try:
+            for source in sources:
+                self.found += 1
+                self._queue.put(source)
+            self.total = self.found
+        except BaseException as error:  # noqa: BLE001 - raised again where the sources are used
+            end = error
+        self._queue.put(end)
+
+    def __iter__(self) -> Iterator[Source]:
+        while (item := self._queue.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+
+def run_batch(
+    search: Search,
+    job: Job[Ready, Outcome],
+    kind: type[Done],
+    *,
+    compute: Compute,
+    report: Report,
+    console: Console,
+    finish: Callable[[Record], Record] = lambda record: record,
+) -> ExitStatus:
+    """Take every image through `job` and print its record, one by one, in order.
+
+    kind: the records' type when all went well. finish: is given each record in order, before it is printed.
+    NoImages: nothing was found. KeyboardInterrupt, Terminated: after it was said how far the command came.
+    """
+    tally = Tally()
+    style = FORMATS[report.format or ("table" if console.out.isatty() else "jsonl")]
+    try:
+        with closing(stream(search, job, batch_size=compute.batch_size, workers=compute.threads)) as records:
+            first = next(records, None)
+            if first is None:
+                raise NoImages(_say_nothing_found(search))
+            # Outermost, because what ends the array of --format json is written on the way out, too.
+            with (
+                console.printing(),
+                console.progress("images") as progress,
+                style(console.out, kind, console.width) as write,
+            ):
+                for record in chain([first], records):
+                    finished = finish(record)
+                    tally.add(finished)
+                    with progress.aside():
+                        write(finished)
+                    progress.update(tally.done + tally.skipped + tally.failed, search.total, tally.failed)
+    except (KeyboardInterrupt, Terminated):
+        console.say(f"Interrupted: {tally.line(search.counts.passed_over)}")
+        raise
+    console.say(tally.line(search.counts.passed_over))
+    return ExitStatus.SOME_FAILED if tally.failed else ExitStatus.OK
+
+
+def _say_nothing_found(search: Search) -> str:
+    passed_over = search.counts.passed_over
+    others = f"; {passed_over} other files were passed over" if passed_over else ""
+    return f"No image was found{others}. Name image files, or folders that hold some."

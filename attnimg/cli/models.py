@@ -1,0 +1,68 @@
+"""`attnimg models`: which models there are, what is known of one, and whether their files are whole."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from attnimg import checkpoints
+from attnimg.cli.console import Console
+from attnimg.cli.status import ExitStatus
+from attnimg.errors import Unavailable
+
+app = typer.Typer(invoke_without_command=True)
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A shipped model's name, or the path of a weight file.")]
+
+
+@app.callback()
+def models(context: typer.Context) -> None:
+    """List the models; show what is known of one; verify their files."""
+    if context.invoked_subcommand is None:
+        list_models()
+
+
+@app.command("list")
+def list_models() -> None:
+    """List the shipped models: name, task, number of classes, parameters, size of the file."""
+    console = Console.of_process()
+    paths = checkpoints.available()
+    if not paths:
+        raise Unavailable(f"No weights lie in {checkpoints.weights_folder()}. Install attnimg again.")
+    console.print(f"{'model':<20}{'task':<12}{'classes':>8}{'parameters':>14}{'size':>10}")
+    for path in paths:
+        header = checkpoints.read_header(path)
+        classes = str(len(header["classes"])) if "classes" in header else "-"
+        parameters = f"{header['parameters']:,}" if "parameters" in header else "-"
+        size = f"{path.stat().st_size / 1e6:.1f} MB"
+        console.print(f"{path.stem:<20}{header['task']:<12}{classes:>8}{parameters:>14}{size:>10}")
+
+
+@app.command()
+def show(model: Model) -> None:
+    """Print all that a model's file says of itself, as JSON: classes, preprocessing, training data and terms, figures."""
+    path = checkpoints.find(model)
+    about = {"file": str(path), "sha256": checkpoints.sha256(path), **checkpoints.read_header(path)}
+    Console.of_process().print(json.dumps(about, indent=2))
+
+
+@app.command()
+def verify(
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL]...", help="Names or paths; without any, all shipped models.")
+    ] = None,
+) -> None:
+    """Check that weight files are whole, and the shipped ones what was shipped."""
+    console = Console.of_process()
+    status = ExitStatus.OK
+    for path in [checkpoints.find(model) for model in models] if models else checkpoints.available():
+        try:
+            checkpoints.verify(path)
+        except Unavailable as error:
+            console.print(f"{path.stem}: {error}")
+            status = ExitStatus.UNAVAILABLE
+        else:
+            console.print(f"{path.stem}: whole")
+    raise typer.Exit(status)

@@ -1,0 +1,101 @@
+"""Name the files that go below `-o DIR`: none is lost, none leaves DIR, no input is overwritten (contract C3).
+
+Names are claimed in input order and before any pixel is read, so that a run is told of its collisions in the same way
+every time, and at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from attnimg.errors import ImageError, UsageError
+from attnimg.images.find import Source
+
+# By default their file systems take A.png and a.png for one file.
+_IGNORES_CASE = sys.platform in ("darwin", "win32")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an output goes. `skip`: it is there already and is to stay as it is."""
+
+    path: Path
+    skip: bool = False
+
+
+class Placer:
+    """Hands out names below one folder, each once. Not for several threads: the order of the calls decides.
+
+    folder: need not exist. overwrite, skip_existing: what becomes of outputs that are there; neither: error records.
+    inputs: all the sources of the run; asked for with `overwrite` only, for without it nothing is ever replaced.
+
+    Raises UsageError when the folder is a file.
+    """
+
+    def __init__(
+        self, folder: Path, *, overwrite: bool = False, skip_existing: bool = False, inputs: Iterable[Source] = ()
+    ) -> None:
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise UsageError(f"{folder} is no folder. Name one with -o, or a new one.")
+        self._folder = folder
+        self._real_folder = folder.resolve()
+        self._overwrite, self._skip_existing = overwrite, skip_existing
+        self._claims: dict[str, str] = {}
+        self._inside: set[Path] = set()
+        self._inputs = {identity for source in inputs if (identity := _identify(source.path))} if overwrite else set()
+
+    def place(self, source: Source, ending: str) -> Target:
+        """Claim `<folder>/<the source's relative path, its extension replaced by ending>`, such as `.overlay.png`.
+
+        Raises ImageError: collision, exists, or write-failed for a path that leaves the folder.
+        """
+        relative = source.relative
+        if not relative.name or relative.is_absolute() or ".." in relative.parts:
+            raise _leaves(self._folder)
+        path = self._folder / relative.with_name(relative.stem + ending)
+        self._check_inside(path.parent)
+        self._claim(path, source)
+        if not os.path.lexists(path):
+            return Target(path)
+        if self._skip_existing:
+            return Target(path, skip=True)
+        if not self._overwrite:
+            raise ImageError("exists", f"{path} is there already. Use --overwrite, --skip-existing or another -o.")
+        if _identify(path) in self._inputs:
+            raise ImageError("exists", f"{path} is an input, and inputs are never overwritten. Use another -o.")
+        return Target(path)
+
+    def _check_inside(self, folder: Path) -> None:
+        # Resolved, because a link in the output folder may lead elsewhere.
+        if folder not in self._inside:
+            if not folder.resolve().is_relative_to(self._real_folder):
+                raise _leaves(self._folder)
+            self._inside.add(folder)
+
+    def _claim(self, path: Path, source: Source) -> None:
+        key = os.fspath(path).casefold() if _IGNORES_CASE else os.fspath(path)
+        if key in self._claims:
+            raise ImageError(
+                "collision",
+                f"Its output {path} is already that of {self._claims[key]}. Use --root, or run it with another -o.",
+            )
+        self._claims[key] = source.path
+
+
+def _leaves(folder: Path) -> ImageError:
+    return ImageError(
+        "write-failed", f"Its output would leave {folder}. Use --root with a folder that holds all the inputs."
+    )
+
+
+def _identify(path: str | Path) -> tuple[int, int] | None:
+    """What stays the same under all the names of a file, links included; None when there is no file."""
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino

@@ -1,0 +1,157 @@
+"""Measure `attnimg classify`: how close the whole command comes to its own parts, and whether memory stays flat.
+
+    python benchmarks/classify.py             1,000 photos of 500 x 375
+    python benchmarks/classify.py --large     200 photos of 12 megapixels
+    python benchmarks/classify.py --memory    peak memory for 500 and for 5,000 photos
+
+Each part is measured alone, in this process, with the command's own threads and batches; then the command runs as users
+run it, less its start-up: the time of the same command on one photo. On few cores nothing overlaps for free, so no
+arrangement of the parts can be faster than the larger of the slowest part's time and all parts' CPU seconds divided by
+the cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+import cv2
+import numpy as np
+
+import attnimg
+from attnimg.cli.options import Compute
+from attnimg.images.find import find
+from attnimg.images.read import read
+from attnimg.results import FORMATS, Classified
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+SMALL, LARGE = (500, 375), (4000, 3000)  # width, height
+DISTINCT = 40  # photos of different content; more are copies of them, as only the number of files then matters
+AIM_TIME, AIM_MEMORY = 1.2, 1.05
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds on the clock, CPU seconds of all threads, and, of a command, its peak resident memory in MiB."""
+
+    wall: float
+    cpu: float
+    peak: float = 0
+
+
+def make_photos(folder: Path, count: int, size: tuple[int, int]) -> None:
+    """Write `count` JPEGs, quality 90: the samples at another size, with noise, which is what fills JPEGs."""
+    samples = [cv2.imread(str(path)) for path in sorted(SAMPLES.iterdir()) if path.suffix in (".jpg", ".png")]
+    random = np.random.default_rng(0)
+    for i in range(count):
+        path = folder / f"{i:05}.jpg"
+        if i >= DISTINCT:
+            shutil.copyfile(folder / f"{i % DISTINCT:05}.jpg", path)
+            continue
+        photo = cv2.resize(samples[i % len(samples)], size, interpolation=cv2.INTER_CUBIC)
+        noise = random.standard_normal(photo.shape, np.float32) * 6
+        cv2.imwrite(str(path), np.clip(photo + noise, 0, 255).astype(np.uint8), (cv2.IMWRITE_JPEG_QUALITY, 90))
+
+
+def measure(work: Callable[[], Result]) -> tuple[Result, Cost]:
+    """Do the work once, and say what it cost."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = work()
+    return result, Cost(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def measure_parts(folder: Path, model: str, compute: Compute) -> dict[str, Cost]:
+    """Read, predict and print the photos of a folder, one part after the other."""
+    predictor = attnimg.load("classify", model=model, device="cpu")
+    sources = list(find([folder]))
+    with ThreadPoolExecutor(compute.threads) as pool:
+        prepared, reading = measure(
+            lambda: list(
+                pool.map(lambda s: predictor.prepare(read(s, shortest=predictor.shortest).on_white()), sources)
+            )
+        )
+    batches = [prepared[at : at + compute.batch_size] for at in range(0, len(prepared), compute.batch_size)]
+    predictor.predict(batches[0])  # the first run of a shape chooses kernels, and the command's start-up has that
+    scores, net = measure(lambda: [score for batch in batches for score in predictor.predict(batch)])
+
+    def print_records() -> None:
+        with Path(os.devnull).open("w", newline="") as out, FORMATS["jsonl"](out, Classified, 80) as write:
+            for source, score in zip(sources, scores, strict=True):
+                write(Classified(source.path, predictor.model, predictor.best(score)))
+
+    _, records = measure(print_records)
+    return {"read": reading, "net": net, "records": records}
+
+
+def run_command(target: Path, model: str) -> Cost:
+    """Run the whole command on a file or folder."""
+    command = [sys.executable, "-m", "attnimg", "classify", str(target)]
+    options = ["--format", "jsonl", "--device", "cpu", "--model", model, "--quiet"]
+    start = time.perf_counter()
+    with subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"attnimg classify ended with status {process.returncode}.")
+    return Cost(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def report_time(folder: Path, model: str) -> None:
+    """Print each part, the bound that follows from them, and the whole."""
+    compute = Compute()
+    cores = len(os.sched_getaffinity(0))
+    one = min(folder.iterdir())
+    run_command(one, model)  # so that neither run below waits for the disk
+    startup = run_command(one, model)
+    whole = run_command(folder, model)
+    parts = measure_parts(folder, model, compute)
+    bound = max(*(part.wall for part in parts.values()), sum(part.cpu for part in parts.values()) / cores)
+    rest = Cost(whole.wall - startup.wall, whole.cpu - startup.cpu)
+
+    print(f"{'':24}{'wall s':>8}{'CPU s':>8}")
+    for name, cost in {**parts, "start-up": startup, "whole without start-up": rest}.items():
+        print(f"{name:24}{cost.wall:8.2f}{cost.cpu:8.2f}")
+    print(f"bound on {cores} cores: {bound:.2f} s, with {compute.threads} threads that read")
+    print(f"whole / bound: {rest.wall / bound:.2f} (aim: at most {AIM_TIME})")
+
+
+def report_memory(folder: Path, model: str) -> None:
+    """Print the peak memory of the command for few photos and for many.
+
+    Linux counts what the parent held against a child too, so this process stays small: it imports no torch here.
+    """
+    peaks = []
+    for count in (500, 5000):
+        photos = folder / str(count)
+        photos.mkdir()
+        make_photos(photos, count, SMALL)
+        peaks.append(run_command(photos, model).peak)
+        print(f"{count:5} photos: peak {peaks[-1]:.0f} MiB")
+    print(f"ratio: {peaks[1] / peaks[0]:.3f} (aim: at most {AIM_MEMORY})")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--count", type=int, help="photos (default: 1000, large ones 200)")
+    parser.add_argument("--large", action="store_true", help="photos of 12 megapixels")
+    parser.add_argument("--memory", action="store_true", help="measure memory instead of time")
+    parser.add_argument("--model", default="objects", help="name or path (default: objects)")
+    given = parser.parse_args()
+    with TemporaryDirectory() as temporary:
+        if given.memory:
+            report_memory(Path(temporary), given.model)
+        else:
+            make_photos(Path(temporary), given.count or (200 if given.large else 1000), LARGE if given.large else SMALL)
+            report_time(Path(temporary), given.model)
