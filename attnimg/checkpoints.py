@@ -50,7 +50,7 @@ def find(model: str) -> Path:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Return the JSON header of a weight file without reading a tensor; `Unavailable` if it is none of ours or damaged."""
+    """Return the JSON header of a weight file, reading no tensor; `Unavailable` if it is none of ours or damaged."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))

@@ -41,9 +41,9 @@ class UsageError(AttnimgError):
     """Wrong usage: exit status 2."""
 
 
-class NoImages(AttnimgError):
+class NoImages(AttnimgError):  # noqa: N818
     """No image was found: exit status 3."""
 
 
-class Unavailable(AttnimgError):
+class Unavailable(AttnimgError):  # noqa: N818
     """Weights, a device or an optional extra are not available: exit status 4."""

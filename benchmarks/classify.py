@@ -25,11 +25,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-import cv2
 import numpy as np
+from PIL import Image
 
 import attnimg
-from attnimg.cli.options import Compute
+from attnimg.cli.options import Compute, count_cores
 from attnimg.images.find import find
 from attnimg.images.read import read
 from attnimg.results import FORMATS, Classified
@@ -53,16 +53,16 @@ class Cost:
 
 def make_photos(folder: Path, count: int, size: tuple[int, int]) -> None:
     """Write `count` JPEGs, quality 90: the samples at another size, with noise, which is what fills JPEGs."""
-    samples = [cv2.imread(str(path)) for path in sorted(SAMPLES.iterdir()) if path.suffix in (".jpg", ".png")]
+    samples = [Image.open(path) for path in sorted(SAMPLES.iterdir()) if path.suffix in (".jpg", ".png")]
     random = np.random.default_rng(0)
     for i in range(count):
         path = folder / f"{i:05}.jpg"
         if i >= DISTINCT:
             shutil.copyfile(folder / f"{i % DISTINCT:05}.jpg", path)
             continue
-        photo = cv2.resize(samples[i % len(samples)], size, interpolation=cv2.INTER_CUBIC)
+        photo = np.asarray(samples[i % len(samples)].convert("RGB").resize(size))
         noise = random.standard_normal(photo.shape, np.float32) * 6
-        cv2.imwrite(str(path), np.clip(photo + noise, 0, 255).astype(np.uint8), (cv2.IMWRITE_JPEG_QUALITY, 90))
+        Image.fromarray(np.clip(photo + noise, 0, 255).astype(np.uint8)).save(path, quality=90)
 
 
 def measure(work: Callable[[], Result]) -> tuple[Result, Cost]:
@@ -111,7 +111,7 @@ def run_command(target: Path, model: str) -> Cost:
 def report_time(folder: Path, model: str) -> None:
     """Print each part, the bound that follows from them, and the whole."""
     compute = Compute()
-    cores = len(os.sched_getaffinity(0))
+    cores = count_cores()
     one = min(folder.iterdir())
     run_command(one, model)  # so that neither run below waits for the disk
     startup = run_command(one, model)

@@ -12,8 +12,9 @@ from queue import SimpleQueue
 from attnimg.cli.console import Console
 from attnimg.cli.options import Compute, Inputs, Report
 from attnimg.cli.status import ExitStatus, Terminated
-from attnimg.errors import NoImages
+from attnimg.errors import ImageError, NoImages
 from attnimg.images.find import Counts, Source, find
+from attnimg.images.place import Target
 from attnimg.pipeline.job import Job, Outcome, Ready
 from attnimg.pipeline.stream import stream
 from attnimg.results import FORMATS, Done, Record, Tally
@@ -54,6 +55,13 @@ class Search:
             end = error
         self._queue.put(end)
 
+    def all(self) -> list[Source]:
+        """Wait until the search has ended and return what it found; iterating yields it still."""
+        sources = list(self)
+        for source in (*sources, None):
+            self._queue.put(source)
+        return sources
+
     def __iter__(self) -> Iterator[Source]:
         while (item := self._queue.get()) is not None:
             if isinstance(item, BaseException):
@@ -69,7 +77,7 @@ def run_batch(
     compute: Compute,
     report: Report,
     console: Console,
-    finish: Callable[[Record], Record] = lambda record: record,
+    finish: Callable[[Record], Record] | None = None,
 ) -> ExitStatus:
     """Take every image through `job` and print its record, one by one, in order.
 
@@ -90,7 +98,7 @@ def run_batch(
                 style(console.out, kind, console.width) as write,
             ):
                 for record in chain([first], records):
-                    finished = finish(record)
+                    finished = finish(record) if finish else record
                     tally.add(finished)
                     with progress.aside():
                         write(finished)
@@ -99,6 +107,29 @@ def run_batch(
         console.say(f"Interrupted: {tally.line(search.counts.passed_over)}")
         raise
     console.say(tally.line(search.counts.passed_over))
+    return ExitStatus.SOME_FAILED if tally.failed else ExitStatus.OK
+
+
+def print_plan(search: Search, plan: Callable[[Source], Iterable[Target]], console: Console) -> ExitStatus:
+    """Print what would be read and written: a line per file written, or per image when none is. NoImages."""
+    tally = Tally()
+    for source in search:
+        try:
+            if source.error:
+                raise source.error
+            targets = list(plan(source))
+        except ImageError as error:
+            tally.failed += 1
+            console.print(f"{source.path}: {error}")
+            continue
+        skipped = any(target.skip for target in targets)
+        tally.skipped, tally.done = tally.skipped + skipped, tally.done + (not skipped)
+        lines = [f" -> {target.path}{' (is there, skipped)' if target.skip else ''}" for target in targets]
+        for line in lines or [""]:
+            console.print(source.path + line)
+    if not search.found:
+        raise NoImages(_say_nothing_found(search))
+    console.say(f"A dry run: {tally.line(search.counts.passed_over)}.")
     return ExitStatus.SOME_FAILED if tally.failed else ExitStatus.OK
 
 

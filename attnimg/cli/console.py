@@ -40,13 +40,17 @@ class Console:
     def say(self, line: str) -> None:
         """Log a line, unless quiet."""
         if not self.quiet:
-            self.err.write(line + "\n")
-            self.err.flush()
+            self.complain(line)
+
+    def complain(self, line: str) -> None:
+        """Log a line that the quiet are told, too."""
+        self.err.write(spell_controls(line) + "\n")
+        self.err.flush()
 
     def print(self, line: str) -> None:
         """Print a line of results."""
         with self.printing():
-            self.out.write(line + "\n")
+            self.out.write(spell_controls(line) + "\n")
             self.out.flush()
 
     @contextmanager
@@ -65,3 +69,8 @@ class Console:
             progress = Bar(self.err, unit, shared=self.out.isatty()) if self.err.isatty() else Log(self.err, unit)
         with closing(progress):
             yield progress
+
+
+def spell_controls(text: str) -> str:
+    """Spell what a terminal would act on, escape sequences above all; line ends stay."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in text)

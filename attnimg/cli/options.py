@@ -96,6 +96,11 @@ class Outputs:
         if self.overwrite and self.skip_existing:
             raise UsageError("--overwrite and --skip-existing contradict each other; give one of them.")
 
+    @property
+    def rules(self) -> dict[str, bool]:
+        """What becomes of files that are there already, as `Placer` takes it."""
+        return {"overwrite": self.overwrite, "skip_existing": self.skip_existing}
+
 
 @dataclass(frozen=True)
 class Compute:

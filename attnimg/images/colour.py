@@ -27,9 +27,17 @@ class ProfileError(Exception):
 
 
 def to_srgb(image: Image.Image, icc: bytes) -> Image.Image:
-    """Convert an image of mode L, RGB or CMYK, 8 bits, to sRGB of mode RGB. Raises ProfileError."""
+    """Convert an image of 8 bits to sRGB, mode RGB, without alpha. Raises ProfileError."""
+    profile = _open(icc)
+    space = profile.profile.xcolor_space.strip()
+    grey = image.mode in ("1", "L", "LA")
+    if space not in ("GRAY", "RGB", "CMYK") or (space == "GRAY" and not grey):
+        raise ProfileError(f"it is one of {space} colours")
+    if (space == "CMYK") != (image.mode == "CMYK"):
+        raise ProfileError(f"it is one of {space} colours")
+    image = image.convert({"GRAY": "L"}.get(space, space))
     transform = _build_transform(icc, image.mode)
-    return transform.apply(image) if transform else image.convert("RGB")
+    return transform.apply(image) if transform else image
 
 
 def deep_to_srgb(pixels: NDArray[np.uint16], icc: bytes) -> NDArray[np.uint16]:

@@ -27,10 +27,10 @@ def draw_overlay(pixels: NDArray[np.uint8] | NDArray[np.uint16], attention: NDAr
     # Values and their weights are enlarged apart and then divided, so that what is unseen does not bleed into the rest.
     weight = _enlarge(seen, size)
     values = cv2.divide(_enlarge(np.where(seen, attention, 0), size), weight)
-    codes = cv2.convertScaleAbs(cv2.max(values, 0), alpha=255)  # enlarging overshoots, this saturates
+    codes = cv2.convertScaleAbs(np.maximum(values, 0), alpha=255)  # enlarging overshoots, this saturates
     colours = cv2.cvtColor(cv2.applyColorMap(codes, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
     overlay = cv2.addWeighted(colours, _OPACITY, grey, 1 - _OPACITY, 0)
-    cv2.copyTo(grey, cv2.compare(weight, 0.5, cv2.CMP_LT), overlay)
+    cv2.copyTo(grey, (weight < 0.5).astype(np.uint8), overlay)
     return np.asarray(overlay, np.uint8)
 
 

@@ -52,6 +52,8 @@ def prepare_net(net: nn.Module, device: torch.device) -> nn.Module:
     """Return a copy for inference: batch norms folded into their convolutions, channels-last, on the device."""
     net = deepcopy(net).eval().requires_grad_(False)
     for module in list(net.modules()):
-        if isinstance(module, nn.Sequential) and len(module) == 2 and isinstance(module[1], nn.BatchNorm2d):
-            module[0], module[1] = fuse_conv_bn_eval(module[0], module[1]), nn.Identity()
+        if isinstance(module, nn.Sequential):
+            match list(module):
+                case [nn.Conv2d() as convolution, nn.BatchNorm2d() as norm]:
+                    module[0], module[1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
     return net.to(device).to(memory_format=torch.channels_last)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from attnimg.evaluation.classification import ClassificationMetrics
 from attnimg.tasks.preprocessing import Normalize, to_float
 from attnimg.training.augmentation import Augment
-from attnimg.training.folders import Pixels
+from attnimg.training.packing import Pixels
 from attnimg.training.recipe import Recipe
 
 VALIDATION_BATCH = 250

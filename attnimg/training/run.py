@@ -11,13 +11,16 @@ import torch
 from lightning.fabric import Fabric
 
 from attnimg import checkpoints
+from attnimg.datasets import class_root, find_examples, read_classes, split
 from attnimg.errors import UsageError
 from attnimg.evaluation.calibration import fit_temperature
 from attnimg.nets.classifier import Classifier
 from attnimg.tasks.preprocessing import Normalize
 from attnimg.training.classification import Classification
-from attnimg.training.folders import class_root, find_examples, pack, read_classes, split
+from attnimg.training.curves import draw_curves
+from attnimg.training.log import Log
 from attnimg.training.loop import Progress, fit
+from attnimg.training.packing import pack
 from attnimg.training.recipe import Recipe, dump_toml
 
 HELD_OUT = 0.1  # share of the training images that validates when the data set has no validation part
@@ -39,7 +42,7 @@ def train_classifier(
     watch: Callable[[Progress, int], None] = lambda progress, total: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Path:
-    """Train on DATA (`folders`) and return the path of the weight file, folder/<recipe name>.safetensors.
+    """Train on DATA (`datasets`) and return the path of the weight file, folder/<recipe name>.safetensors.
 
     folder: takes recipe.toml, log.csv, the state and the result. validation: a folder of classes (default DATA/val,
     else a seeded tenth of the training images). start_from: a model's name or path whose weights are the start, where
@@ -73,6 +76,7 @@ def train_classifier(
     task = Classification(recipe, packed[0], packed[1], normalize)
     trained = fit(task, net, recipe, folder, fabric, resume=resume, steps=steps, watch=watch)
 
+    draw_curves(Log(folder / "log.csv"), folder / "curves.png")
     with torch.inference_mode():
         outputs = list(task.logits(trained, torch.device("cpu")))
     logits, targets = torch.cat([o[0] for o in outputs]), torch.cat([o[1] for o in outputs])

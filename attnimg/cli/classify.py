@@ -1,0 +1,175 @@
+"""`attnimg classify`: labels for images, and where the net looked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from attnimg import checkpoints
+from attnimg.cli.batch import Search, print_plan, run_batch
+from attnimg.cli.console import Console
+from attnimg.cli.options import Compute, Inputs, Outputs, Report, spread
+from attnimg.cli.sort import How, Sorter
+from attnimg.errors import UsageError
+from attnimg.images.find import Source
+from attnimg.images.place import Placer, Target
+from attnimg.results import Classified, Record, Skipped
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from attnimg.tasks.classify import Classifier, Prepared, Scores
+
+OVERLAY = ".overlay.png"
+
+Model = Annotated[str, typer.Option(metavar="NAME|FILE", help="A model of `attnimg models`, or a weight file.")]
+Views = Annotated[int, typer.Option(min=1, help="Squares per image, along its longer side; their scores are averaged.")]
+
+
+@spread
+def classify(
+    inputs: Inputs,
+    outputs: Outputs,
+    compute: Compute,
+    report: Report,
+    *,
+    model: Model = "objects",
+    topk: Annotated[int, typer.Option(min=1, help="Most labels per image.")] = 5,
+    min_score: Annotated[float, typer.Option(min=0, max=1, help="Report no label whose score is below.")] = 0.0,
+    views: Views = 1,
+    sort_into: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="File each image into a folder per best label.", rich_help_panel="Output"),
+    ] = None,
+    copy: Annotated[bool, typer.Option("--copy", help="Sort copies (default).", rich_help_panel="Output")] = False,
+    symlink: Annotated[bool, typer.Option("--symlink", help="Sort links.", rich_help_panel="Output")] = False,
+    hardlink: Annotated[bool, typer.Option("--hardlink", help="Sort hard links.", rich_help_panel="Output")] = False,
+) -> None:
+    """Label images, best label first.
+
+    Results go to stdout, one record per image, in order; everything else to stderr. A bad image is a record, too, and
+    the exit status is 1; the others are done all the same.
+    """
+    hows: dict[How, bool] = {"copy": copy, "symlink": symlink, "hardlink": hardlink}
+    chosen = [how for how, given in hows.items() if given]
+    if len(chosen) > 1:
+        raise UsageError(f"--{' and --'.join(chosen)} contradict each other; give one of them.")
+    if chosen and sort_into is None:
+        raise UsageError(f"--{chosen[0]} says how --sort-into files the images; say into which folder with it.")
+    if sort_into is not None and inputs.reads_image_from_stdin:
+        raise UsageError("--sort-into files images by their names, and one from stdin has none. Save it as a file first.")
+    console = Console.of_process(report.quiet)
+    search = Search(inputs, outputs.output or sort_into)
+    placer = partial(Placer, **outputs.rules, inputs=search.all() if outputs.overwrite else ())
+    overlays = placer(outputs.output) if outputs.overlay and outputs.output else None
+    if outputs.dry_run:
+        checkpoints.find(model)
+        raise typer.Exit(print_plan(search, partial(_plan, overlays, sort_into), console))
+
+    # Only now, as this takes seconds.
+    from attnimg.tasks.classify import load_classifier
+
+    classifier = load_classifier(model, device=compute.device, precision=compute.precision, views=views)
+    job = ClassifyJob(
+        classifier,
+        topk=topk,
+        min_score=min_score,
+        max_pixels=inputs.max_pixels,
+        overlays=overlays,
+        overwrite=outputs.overwrite,
+    )
+    sorter = Sorter(placer(sort_into), (*chosen, "copy")[0], outputs.overwrite) if sort_into else None
+    finish = sorter.file if sorter else None
+    raise typer.Exit(
+        run_batch(search, job, Classified, compute=compute, report=report, console=console, finish=finish)
+    )
+
+
+class Ready(NamedTuple):
+    """A decoded image. pixels: H x W x 3 for the overlay, if one is wanted."""
+
+    prepared: Prepared
+    pixels: NDArray[Any] | None
+    note: str | None
+
+
+class ClassifyJob:
+    """Classification as the stream sees it: read, predict, draw the overlay, say what was found.
+
+    overlays: names the overlays; None when none are wanted.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        *,
+        topk: int,
+        min_score: float,
+        max_pixels: int,
+        overlays: Placer | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        self.classifier, self.topk, self.min_score = classifier, topk, min_score
+        self.max_pixels, self.overlays, self.overwrite = max_pixels, overlays, overwrite
+        self._targets: dict[Source, Path] = {}
+
+    def admit(self, source: Source) -> Record | None:
+        """Claim the overlay's name."""
+        if self.overlays is None:
+            return None
+        target = self.overlays.place(source, OVERLAY)
+        if target.skip:
+            return Skipped(source.path, os.fspath(target.path))
+        self._targets[source] = target.path
+        return None
+
+    def read(self, source: Source) -> Ready:
+        """Decode at full size for an overlay, else no larger than the net needs, and cut the views."""
+        from attnimg.images.read import read
+
+        shortest = None if self.overlays else self.classifier.shortest
+        picture = read(source, max_pixels=self.max_pixels, shortest=shortest)
+        pixels = picture.on_white()
+        return Ready(self.classifier.prepare(pixels), pixels if self.overlays else None, picture.note)
+
+    def shape(self, ready: Ready) -> Hashable:
+        """All views have one shape."""
+        return None
+
+    def pixels(self, ready: Ready) -> int:
+        """Count those of the views and of the picture."""
+        return (ready.prepared.views.size + (0 if ready.pixels is None else ready.pixels.size)) // 3
+
+    def predict(self, batch: list[Ready]) -> Sequence[Scores]:
+        """Run the net; MemoryError when the device has too little for the batch."""
+        from torch import OutOfMemoryError
+
+        try:
+            return self.classifier.predict([ready.prepared for ready in batch], attention=self.overlays is not None)
+        except OutOfMemoryError as error:
+            raise MemoryError(str(error)) from error
+
+    def write(self, source: Source, ready: Ready, outcome: Scores) -> Classified:
+        """Write the overlay, and name the labels."""
+        overlay = self._targets.pop(source, None)
+        if overlay is not None and ready.pixels is not None and outcome.attention is not None:
+            from attnimg.images.draw import draw_overlay
+            from attnimg.images.write import write_image
+
+            write_image(overlay, draw_overlay(ready.pixels, outcome.attention), overwrite=self.overwrite)
+        predictions = self.classifier.best(outcome, self.topk, self.min_score)
+        path = None if overlay is None else os.fspath(overlay)
+        return Classified(source.path, self.classifier.model, predictions, overlay=path, note=ready.note)
+
+
+def _plan(overlays: Placer | None, sort_into: Path | None, source: Source) -> Iterator[Target]:
+    if overlays is not None:
+        yield overlays.place(source, OVERLAY)
+    if sort_into is not None:
+        yield Target(sort_into / "<label>" / Path(source.path).name)
+

@@ -1,0 +1,107 @@
+import os
+from pathlib import Path, PurePath
+
+import pytest
+
+from attnimg.errors import ImageError, UsageError
+from attnimg.images.find import Source, find
+from attnimg.images.place import Placer, Target
+
+
+def source(relative: str, path: str | None = None) -> Source:
+    return Source(path or relative, PurePath(relative))
+
+
+def kind_of(placer: Placer, given: Source, ending: str = ".overlay.png") -> str:
+    with pytest.raises(ImageError) as caught:
+        placer.place(given, ending)
+    return caught.value.kind
+
+
+def test_mirrors_and_replaces_the_extension_only(tmp_path: Path) -> None:
+    placer = Placer(tmp_path / "out")
+    assert placer.place(source("x/a.b.jpg"), ".overlay.png") == Target(tmp_path / "out/x/a.b.overlay.png")
+    assert placer.place(source("scan"), ".png").path == tmp_path / "out/scan.png"
+    assert not (tmp_path / "out").exists()
+
+
+def test_several_outputs_of_one_source_stand_beside_each_other(tmp_path: Path) -> None:
+    placer = Placer(tmp_path)
+    paths = {placer.place(source("a.jpg"), ending).path for ending in (".png", ".overlay.png")}
+    assert paths == {tmp_path / "a.png", tmp_path / "a.overlay.png"}
+
+
+def test_first_of_two_gets_the_name(tmp_path: Path) -> None:
+    placer = Placer(tmp_path, overwrite=True)
+    placer.place(source("a.jpg", "x/a.jpg"), ".overlay.png")
+    with pytest.raises(ImageError, match=r"x/a\.jpg") as caught:
+        placer.place(source("a.png", "y/a.png"), ".overlay.png")
+    assert caught.value.kind == "collision"
+
+
+def test_names_are_told_apart_as_the_file_system_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attnimg.images.place._IGNORES_CASE", False)
+    placer = Placer(tmp_path)
+    assert placer.place(source("a.jpg"), ".png") != placer.place(source("A.jpg"), ".png")
+    monkeypatch.setattr("attnimg.images.place._IGNORES_CASE", True)
+    placer = Placer(tmp_path)
+    placer.place(source("a.jpg"), ".png")
+    assert kind_of(placer, source("A.jpg"), ".png") == "collision"
+
+
+def test_existing_outputs(tmp_path: Path) -> None:
+    output = tmp_path / "a.overlay.png"
+    output.write_bytes(b"earlier")
+    assert kind_of(Placer(tmp_path), source("a.jpg")) == "exists"
+    assert Placer(tmp_path, skip_existing=True).place(source("a.jpg"), ".overlay.png") == Target(output, skip=True)
+    assert Placer(tmp_path, overwrite=True).place(source("a.jpg"), ".overlay.png") == Target(output)
+
+
+def test_a_link_to_nothing_is_there(tmp_path: Path) -> None:
+    (tmp_path / "a.png").symlink_to("nothing")
+    assert kind_of(Placer(tmp_path), source("a.jpg"), ".png") == "exists"
+
+
+@pytest.mark.parametrize("relative", ["../a.jpg", "../../x/a.jpg", "/etc/a.jpg", "", "."])
+def test_nothing_leaves_the_folder(tmp_path: Path, relative: str) -> None:
+    assert kind_of(Placer(tmp_path), source(relative)) == "write-failed"
+
+
+def test_links_in_the_folder_lead_nowhere_else(tmp_path: Path) -> None:
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    (out / "real").mkdir(parents=True)
+    elsewhere.mkdir()
+    (out / "away").symlink_to(elsewhere)
+    (out / "within").symlink_to("real")
+    placer = Placer(out)
+    assert kind_of(placer, source("away/a.jpg")) == "write-failed"
+    assert kind_of(placer, source("away/deeper/a.jpg")) == "write-failed"
+    assert placer.place(source("within/a.jpg"), ".png").path == out / "within/a.png"
+
+
+def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to("disk")
+    assert Placer(tmp_path / "out").place(source("a.jpg"), ".png").path == tmp_path / "out/a.png"
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "out.png").touch()
+    with pytest.raises(UsageError, match="-o"):
+        Placer(tmp_path / "out.png")
+
+
+@pytest.mark.parametrize("link", [None, os.symlink, os.link])
+def test_an_input_is_never_overwritten(tmp_path: Path, link) -> None:
+    # The first image's output is the second one: an overlay of an earlier run, found as an input now.
+    real = tmp_path / "a.overlay.png"
+    (tmp_path / "a.jpg").touch()
+    if link:
+        (tmp_path / "kept.png").touch()
+        link(tmp_path / "kept.png", real)
+    else:
+        real.touch()
+    inputs = list(find([tmp_path / "a.jpg", tmp_path / "kept.png" if link else real]))
+    placer = Placer(tmp_path, overwrite=True, inputs=inputs)
+    with pytest.raises(ImageError, match="never overwritten"):
+        placer.place(inputs[0], ".overlay.png")
