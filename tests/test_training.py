@@ -61,7 +61,9 @@ def test_a_run_learns_and_its_file_classifies(classes: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("stop", [4, 9])
-def test_resuming_from_inside_an_epoch_is_bit_for_bit_the_undisturbed_run(classes: Path, tmp_path: Path, stop: int) -> None:
+def test_resuming_from_inside_an_epoch_is_bit_for_bit_the_undisturbed_run(
+    classes: Path, tmp_path: Path, stop: int
+) -> None:
     whole = train_classifier(SMALL, classes, tmp_path / "whole", device="cpu")
     train_classifier(SMALL, classes, tmp_path / "parts", device="cpu", steps=stop)
     parts = train_classifier(SMALL, classes, tmp_path / "parts", device="cpu", resume=True)
@@ -87,7 +89,9 @@ def test_fine_tuning_starts_from_the_weights_that_fit(classes: Path, tmp_path: P
     first = train_classifier(SMALL, classes, tmp_path / "a", device="cpu", steps=1)
     train_classifier(SMALL, classes, tmp_path / "b", device="cpu", steps=1, start_from=str(first), say=said.append)
     assert any(f"start from {first}" in line for line in said)
-    wider = dataclasses.replace(SMALL, net=dataclasses.replace(SMALL.net, backbone=BackboneConfig((12, 20), (1, 1)), width=20))
+    wider = dataclasses.replace(
+        SMALL, net=dataclasses.replace(SMALL.net, backbone=BackboneConfig((12, 20), (1, 1)), width=20)
+    )
     with pytest.raises(UsageError, match="fits this net"):
         train_classifier(wider, classes, tmp_path / "c", device="cpu", start_from=str(first))
 
@@ -119,7 +123,9 @@ def test_recipes_survive_being_written(tmp_path: Path) -> None:
     assert load_recipe(str(path), epochs=7, seed=None) == dataclasses.replace(SMALL, epochs=7)
 
 
-@pytest.mark.parametrize(("text", "named"), [("epoch = 3", "epoch"), ("epochs = 'x'", "epochs"), ("epochs = ", "mine.toml")])
+@pytest.mark.parametrize(
+    ("text", "named"), [("epoch = 3", "epoch"), ("epochs = 'x'", "epochs"), ("epochs = ", "mine.toml")]
+)
 def test_a_wrong_recipe_is_wrong_usage_that_names_the_fault(tmp_path: Path, text: str, named: str) -> None:
     (tmp_path / "mine.toml").write_text(text)
     with pytest.raises(UsageError, match=named):

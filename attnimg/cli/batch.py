@@ -102,7 +102,7 @@ def run_batch(
                     tally.add(finished)
                     with progress.aside():
                         write(finished)
-                    progress.update(tally.done + tally.skipped + tally.failed, search.total, tally.failed)
+                    progress.update(tally.done + tally.skipped + tally.failed, search.total, f"{tally.failed} failed")
     except (KeyboardInterrupt, Terminated):
         console.say(f"Interrupted: {tally.line(search.counts.passed_over)}")
         raise

@@ -13,8 +13,8 @@ import typer
 from attnimg import checkpoints
 from attnimg.cli.batch import Search, print_plan, run_batch
 from attnimg.cli.console import Console
-from attnimg.cli.options import Compute, Inputs, Outputs, Report, spread
-from attnimg.cli.sort import How, Sorter
+from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, Views, spread
+from attnimg.cli.sort import Sorter, Sorting
 from attnimg.errors import UsageError
 from attnimg.images.find import Source
 from attnimg.images.place import Placer, Target
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 OVERLAY = ".overlay.png"
 
-Model = Annotated[str, typer.Option(metavar="NAME|FILE", help="A model of `attnimg models`, or a weight file.")]
-Views = Annotated[int, typer.Option(min=1, help="Squares per image, along its longer side; their scores are averaged.")]
-
 
 @spread
 def classify(
@@ -37,39 +34,34 @@ def classify(
     outputs: Outputs,
     compute: Compute,
     report: Report,
+    sorting: Sorting,
     *,
     model: Model = "objects",
     topk: Annotated[int, typer.Option(min=1, help="Most labels per image.")] = 5,
     min_score: Annotated[float, typer.Option(min=0, max=1, help="Report no label whose score is below.")] = 0.0,
     views: Views = 1,
-    sort_into: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="File each image into a folder per best label.", rich_help_panel="Output"),
-    ] = None,
-    copy: Annotated[bool, typer.Option("--copy", help="Sort copies (default).", rich_help_panel="Output")] = False,
-    symlink: Annotated[bool, typer.Option("--symlink", help="Sort links.", rich_help_panel="Output")] = False,
-    hardlink: Annotated[bool, typer.Option("--hardlink", help="Sort hard links.", rich_help_panel="Output")] = False,
 ) -> None:
     """Label images, best label first.
 
     Results go to stdout, one record per image, in order; everything else to stderr. A bad image is a record, too, and
     the exit status is 1; the others are done all the same.
     """
-    hows: dict[How, bool] = {"copy": copy, "symlink": symlink, "hardlink": hardlink}
-    chosen = [how for how, given in hows.items() if given]
-    if len(chosen) > 1:
-        raise UsageError(f"--{' and --'.join(chosen)} contradict each other; give one of them.")
-    if chosen and sort_into is None:
-        raise UsageError(f"--{chosen[0]} says how --sort-into files the images; say into which folder with it.")
-    if sort_into is not None and inputs.reads_image_from_stdin:
-        raise UsageError("--sort-into files images by their names, and one from stdin has none. Save it as a file first.")
+    if outputs.output and not outputs.overlay:
+        raise UsageError("-o is where overlays go. Add --overlay, or leave -o out.")
+    if sorting.sort_into and inputs.reads_image_from_stdin:
+        raise UsageError("--sort-into files images by their names, and one from stdin has none. Save it as a file.")
     console = Console.of_process(report.quiet)
-    search = Search(inputs, outputs.output or sort_into)
-    placer = partial(Placer, **outputs.rules, inputs=search.all() if outputs.overwrite else ())
-    overlays = placer(outputs.output) if outputs.overlay and outputs.output else None
+    search = Search(inputs, outputs.output or sorting.sort_into)
+    placer = partial(
+        Placer,
+        overwrite=outputs.overwrite,
+        skip_existing=outputs.skip_existing,
+        inputs=search.all() if outputs.overwrite else (),
+    )
+    overlays = placer(outputs.output) if outputs.output else None
     if outputs.dry_run:
         checkpoints.find(model)
-        raise typer.Exit(print_plan(search, partial(_plan, overlays, sort_into), console))
+        raise typer.Exit(print_plan(search, partial(_plan, overlays, sorting.sort_into), console))
 
     # Only now, as this takes seconds.
     from attnimg.tasks.classify import load_classifier
@@ -83,11 +75,10 @@ def classify(
         overlays=overlays,
         overwrite=outputs.overwrite,
     )
-    sorter = Sorter(placer(sort_into), (*chosen, "copy")[0], outputs.overwrite) if sort_into else None
-    finish = sorter.file if sorter else None
-    raise typer.Exit(
-        run_batch(search, job, Classified, compute=compute, report=report, console=console, finish=finish)
-    )
+    finish = None
+    if sorting.sort_into:
+        finish = Sorter(placer(sorting.sort_into), sorting.how, outputs.overwrite).file
+    raise typer.Exit(run_batch(search, job, Classified, compute=compute, report=report, console=console, finish=finish))
 
 
 class Ready(NamedTuple):
@@ -172,4 +163,3 @@ def _plan(overlays: Placer | None, sort_into: Path | None, source: Source) -> It
         yield overlays.place(source, OVERLAY)
     if sort_into is not None:
         yield Target(sort_into / "<label>" / Path(source.path).name)
-

@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 import traceback
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -14,6 +15,7 @@ import typer
 
 from attnimg import __version__
 from attnimg.cli import classify, doctor, evaluate, models, train
+from attnimg.cli.console import Console
 from attnimg.cli.status import OF_ERROR, ExitStatus, OutputClosed, Terminated
 from attnimg.errors import AttnimgError
 
@@ -52,7 +54,7 @@ def main() -> NoReturn:
     try:
         app()  # leaves by SystemExit; Typer tells of wrong usage itself, and turns KeyboardInterrupt into 130
     except AttnimgError as error:
-        _complain(f"attnimg: {error}")
+        Console.of_process().complain(f"attnimg: {error}")
         status = OF_ERROR[type(error)]
     except OutputClosed:
         status = ExitStatus.OUTPUT_CLOSED
@@ -70,18 +72,14 @@ def _terminate(signal_number: int, frame: FrameType | None) -> None:
     raise Terminated
 
 
-def _complain(text: str) -> None:
-    sys.stderr.write(text + "\n")
-
-
 def _report(bug: Exception) -> None:
     if os.environ.get("ATTNIMG_DEBUG"):
         traceback.print_exception(bug)
         return
     place = traceback.extract_tb(bug.__traceback__)[-1]
-    command = shlex.join(["attnimg", *sys.argv[1:]]).encode("ascii", "backslashreplace").decode()
-    _complain(
-        f"attnimg: a bug of ours: {type(bug).__name__}: {bug} ({os.path.basename(place.filename)}, line {place.lineno})\n"
+    where = f"{Path(place.filename).name}, line {place.lineno}"
+    Console.of_process().complain(
+        f"attnimg: a bug of ours: {type(bug).__name__}: {bug} ({where})\n"
         "What is finished is kept. Please report it with the output of `attnimg doctor` and of\n"
-        f"  ATTNIMG_DEBUG=1 {command}"
+        f"  ATTNIMG_DEBUG=1 {shlex.join(['attnimg', *sys.argv[1:]])}"
     )

@@ -42,7 +42,7 @@ def list_models() -> None:
 
 @app.command()
 def show(model: Model) -> None:
-    """Print all that a model's file says of itself, as JSON: classes, preprocessing, training data and terms, figures."""
+    """Print all that a model's file says of itself, as JSON: classes, training data and terms, figures."""
     path = checkpoints.find(model)
     about = {"file": str(path), "sha256": checkpoints.sha256(path), **checkpoints.read_header(path)}
     Console.of_process().print(json.dumps(about, indent=2))

@@ -19,15 +19,23 @@ import typer
 
 from attnimg.errors import UsageError
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but what went wrong with the command.")]
-Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]|mps", help="Where the net runs.", rich_help_panel="Speed")]
+Model = Annotated[str, typer.Option(metavar="NAME|FILE", help="A model of `attnimg models`, or a weight file.")]
+Views = Annotated[int, typer.Option(min=1, help="Squares per image, along its longer side; their scores are averaged.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but what went wrong with the command.")
+]
+Device = Annotated[
+    str, typer.Option(metavar="auto|cpu|cuda[:N]|mps", help="Where the net runs.", rich_help_panel="Speed")
+]
 Precision = Annotated[
     Literal["auto", "fp32", "bf16", "fp16"],
     typer.Option(help="Floating type of the net; auto: bf16 on CUDA, else fp32.", rich_help_panel="Speed"),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Threads that read and write; default: one per CPU core, at most 16.", rich_help_panel="Speed"),
+    typer.Option(
+        min=1, help="Threads that read and write; default: one per CPU core, at most 16.", rich_help_panel="Speed"
+    ),
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Most images at once through the net.", rich_help_panel="Speed")]
 
@@ -38,13 +46,19 @@ class Inputs:
 
     inputs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[INPUT]...", help="Files, folders, patterns, or - for an image on stdin.", show_default=False),
+        typer.Argument(
+            metavar="[INPUT]...", help="Files, folders, patterns, or - for an image on stdin.", show_default=False
+        ),
     ] = None
     from_file: Annotated[
         str | None,
-        typer.Option(metavar="LIST", help="Take paths from a file, or - for stdin; one per line.", rich_help_panel="Input"),
+        typer.Option(
+            metavar="LIST", help="Take paths from a file, or - for stdin; one per line.", rich_help_panel="Input"
+        ),
     ] = None
-    nul: Annotated[bool, typer.Option("-0", help="The paths of --from-file end in NUL.", rich_help_panel="Input")] = False
+    nul: Annotated[bool, typer.Option("-0", help="The paths of --from-file end in NUL.", rich_help_panel="Input")] = (
+        False
+    )
     root: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Outputs keep their input's path below this folder.", rich_help_panel="Input"),
@@ -60,7 +74,9 @@ class Inputs:
 
     def __post_init__(self) -> None:
         if not self.inputs and self.from_file is None:
-            raise UsageError("There is nothing to look at. Name files or folders, - for stdin, or a list with --from-file.")
+            raise UsageError(
+                "There is nothing to look at. Name files or folders, - for stdin, or a list with --from-file."
+            )
         if self.nul and self.from_file is None:
             raise UsageError("-0 says how --from-file is read; give a list, or - for stdin, with it.")
         if self.from_file == "-" and self.reads_image_from_stdin:
@@ -77,17 +93,24 @@ class Outputs:
     """Which files are written (contract C3)."""
 
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder for the files written.", rich_help_panel="Output")
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder for the files written.", rich_help_panel="Output"),
     ] = None
     overlay: Annotated[
-        bool, typer.Option("--overlay", help="Write the image under the map of where the net looked.", rich_help_panel="Output")
+        bool,
+        typer.Option(
+            "--overlay", help="Write the image under the map of where the net looked.", rich_help_panel="Output"
+        ),
     ] = False
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of earlier runs.", rich_help_panel="Output")] = False
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files of earlier runs.", rich_help_panel="Output")
+    ] = False
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave out images whose output is there.", rich_help_panel="Output")
     ] = False
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be read and written, and stop.", rich_help_panel="Output")
+        bool,
+        typer.Option("--dry-run", help="Print what would be read and written, and stop.", rich_help_panel="Output"),
     ] = False
 
     def __post_init__(self) -> None:
@@ -95,11 +118,6 @@ class Outputs:
             raise UsageError("--overlay writes files; say into which folder with -o DIR.")
         if self.overwrite and self.skip_existing:
             raise UsageError("--overwrite and --skip-existing contradict each other; give one of them.")
-
-    @property
-    def rules(self) -> dict[str, bool]:
-        """What becomes of files that are there already, as `Placer` takes it."""
-        return {"overwrite": self.overwrite, "skip_existing": self.skip_existing}
 
 
 @dataclass(frozen=True)
@@ -114,7 +132,7 @@ class Compute:
     @property
     def threads(self) -> int:
         """Threads that read and write."""
-        return self.workers or min(16, count_cores())
+        return count_threads(self.workers)
 
 
 @dataclass(frozen=True)
@@ -123,7 +141,11 @@ class Report:
 
     format: Annotated[
         Literal["table", "jsonl", "csv", "json"] | None,
-        typer.Option(help="How results are printed; table on a terminal, else jsonl.", show_default=False, rich_help_panel="Output"),
+        typer.Option(
+            help="How results are printed; table on a terminal, else jsonl.",
+            show_default=False,
+            rich_help_panel="Output",
+        ),
     ] = None
     quiet: Quiet = False
 
@@ -133,10 +155,15 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
+def count_threads(workers: int | None) -> int:
+    """Return --workers, or its default."""
+    return workers or min(16, count_cores())
+
+
 def spread(command: Callable[..., None]) -> Callable[..., None]:
     """Make a command that takes each field of its dataclass parameters as an option of its own."""
     hints = get_type_hints(command, include_extras=True)
-    groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
     parameters = []
     for parameter in signature(command).parameters.values():
         hint = hints[parameter.name]

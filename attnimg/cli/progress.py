@@ -18,8 +18,8 @@ REDRAW_AFTER = 0.1  # seconds of silence after which a bar that shares the termi
 class Progress:
     """Tells nobody."""
 
-    def update(self, done: int, total: int | None, failed: int = 0) -> None:
-        """Tell that `done` of `total` (None: not known yet) are finished, `failed` of them without success."""
+    def update(self, done: int, total: int | None, note: str) -> None:
+        """Tell that `done` of `total` (None: not known yet) are finished. note: what else is to be known, in words."""
 
     def aside(self) -> AbstractContextManager[None]:
         """Leave the terminal to the results that the block prints."""
@@ -36,13 +36,13 @@ class Log(Progress):
         self.err, self.unit, self.clock = err, unit, clock
         self.started = self.told = clock()
 
-    def update(self, done: int, total: int | None, failed: int = 0) -> None:
+    def update(self, done: int, total: int | None, note: str) -> None:
         """Write the line when it is time."""
         now = self.clock()
         if now - self.told >= LOG_EVERY:
             self.told = now
             of = f" of {total}" if total is not None else ""
-            self.err.write(f"{done}{of} {self.unit}, {done / (now - self.started):.1f} per second, {failed} failed\n")
+            self.err.write(f"{done}{of} {self.unit}, {done / (now - self.started):.1f} per second, {note}\n")
             self.err.flush()
 
 
@@ -55,21 +55,21 @@ class Bar(Progress):
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
 
-        rate, failed = TextColumn("{task.fields[rate]:.1f}/s"), TextColumn("{task.fields[failed]} failed")
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn(unit), rate, TimeRemainingColumn(), failed)
+        rate, note = TextColumn("{task.fields[rate]:.1f}/s"), TextColumn("{task.fields[note]}", markup=False)
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn(unit), rate, TimeRemainingColumn(), note)
         self.bars = Bars(
             *columns, console=Console(file=err), transient=True, redirect_stdout=False, redirect_stderr=False
         )
-        self.task = self.bars.add_task(unit, total=None, rate=0.0, failed=0)
+        self.task = self.bars.add_task(unit, total=None, rate=0.0, note="")
         self.shared = shared
         self.started = self.hidden = time.monotonic()
         self.lock, self.closed = threading.Lock(), threading.Event()
         threading.Thread(target=self._come_back, name="attnimg-bar", daemon=True).start()
 
-    def update(self, done: int, total: int | None, failed: int = 0) -> None:
+    def update(self, done: int, total: int | None, note: str) -> None:
         """Set the numbers; a thread of rich's draws them."""
         rate = done / max(time.monotonic() - self.started, 1e-3)
-        self.bars.update(self.task, completed=done, total=total, rate=rate, failed=failed)
+        self.bars.update(self.task, completed=done, total=total, rate=rate, note=note)
 
     @contextmanager
     def aside(self) -> Iterator[None]:

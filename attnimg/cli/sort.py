@@ -12,9 +12,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path, PurePath
-from typing import Literal
+from typing import Annotated, Literal
 
-from attnimg.errors import ImageError
+import typer
+
+from attnimg.errors import ImageError, UsageError
 from attnimg.images.find import Source
 from attnimg.images.place import Placer, Target
 from attnimg.results import Classified, Failed, Record, Skipped
@@ -23,6 +25,32 @@ How = Literal["copy", "symlink", "hardlink"]
 
 UNLABELLED = "unlabelled"
 LONGEST = 120  # bytes of a folder's name; file systems allow 255
+
+
+@dataclass(frozen=True)
+class Sorting:
+    """The options: whether and how images are filed."""
+
+    sort_into: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="File each image into a folder per best label.", rich_help_panel="Output"),
+    ] = None
+    copy: Annotated[bool, typer.Option("--copy", help="Sort copies (default).", rich_help_panel="Output")] = False
+    symlink: Annotated[bool, typer.Option("--symlink", help="Sort symbolic links.", rich_help_panel="Output")] = False
+    hardlink: Annotated[bool, typer.Option("--hardlink", help="Sort hard links.", rich_help_panel="Output")] = False
+
+    def __post_init__(self) -> None:
+        if self.copy + self.symlink + self.hardlink > 1:
+            raise UsageError("--copy, --symlink and --hardlink contradict each other; give one of them.")
+        if self.copy + self.symlink + self.hardlink > 0 and self.sort_into is None:
+            raise UsageError(
+                "--copy, --symlink and --hardlink say how --sort-into files; say into which folder with it."
+            )
+
+    @property
+    def how(self) -> How:
+        """What is put into a label's folder."""
+        return "symlink" if self.symlink else "hardlink" if self.hardlink else "copy"
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Read 16-bit pixels. Pillow keeps those of grey images alone and drops RGB to 8 bits without a word; OpenCV does not."""
+"""Read 16-bit pixels. Pillow keeps them in grey images only and drops RGB to 8 bits unasked; OpenCV does not."""
 
 from __future__ import annotations
 
@@ -7,34 +7,51 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, TiffImagePlugin
+from PIL import Image
+from PIL.TiffImagePlugin import BITSPERSAMPLE, EXTRASAMPLES, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 # Of the file itself nothing is left to tell once Pillow has read it, and OpenCV would tell it between our own lines.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+_WHITE_IS_ZERO = 0
+_PREMULTIPLIED = 1  # among ExtraSamples
+_PIXEL_CHUNKS = (b"IHDR", b"tRNS", b"IDAT", b"IEND")
+
+
+def count_bits(image: Image.Image, head: bytes) -> int:
+    """Bits of a channel in the file, whose first bytes are `head`; 8 for formats that are read at 8 bits anyway."""
+    if isinstance(image, TiffImageFile):
+        return int(max(image.tag_v2.get(BITSPERSAMPLE, (1,))))
+    return head[24] if image.format == "PNG" else 8
 
 
 def read_deep(stream: BinaryIO, image: Image.Image) -> NDArray[np.uint16] | None:
-    """Return H x W (grey), H x W x 3 or H x W x 4 pixels in RGB order; None where 8 bits are all there is.
+    """Return H x W (grey), H x W x 3 or H x W x 4 pixels in RGB order; None where 8 bits are all that can be had.
 
-    image: what Pillow loaded from the stream without an error, so that the file is known to be whole.
+    image: a PNG or TIFF of 16 bits that Pillow loaded from the stream without an error, so that it is known to be whole.
     A TIFF comes upright, as it does from Pillow; a PNG as it stands in the file.
     """
+    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     if image.mode.startswith("I;16"):
-        return np.asarray(image).astype(np.uint16)
-    if image.mode not in ("RGB", "RGBA") or _depth(stream, image) != 16:
+        grey = np.asarray(image).astype(np.uint16)
+        return ~grey if tags.get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO else grey
+    if image.mode not in ("RGB", "RGBA") or _PREMULTIPLIED in tags.get(EXTRASAMPLES, ()):
         return None
     stream.seek(0)
-    pixels = cv2.imdecode(np.frombuffer(stream.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    data = stream.read() if tags else _strip(stream.read())
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
         return None
-    order = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+    order = cv2.COLOR_BGR2RGB if not image.has_transparency_data else cv2.COLOR_BGRA2RGBA
     return np.asarray(cv2.cvtColor(pixels, order), np.uint16)
 
 
-def _depth(stream: BinaryIO, image: Image.Image) -> int:
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        return int(min(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (8,))))
-    if image.format == "PNG":
-        stream.seek(24)  # in IHDR, which comes first
-        return stream.read(1)[0]
-    return 8
+def _strip(png: bytes) -> bytes:
+    """Leave the chunks that hold pixels: libpng prints a warning of its own for many a profile."""
+    kept, at = [png[:8]], 8
+    while at < len(png):
+        end = at + 12 + int.from_bytes(png[at : at + 4], "big")
+        if png[at + 4 : at + 8] in _PIXEL_CHUNKS:
+            kept.append(png[at:end])
+        at = end
+    return b"".join(kept)

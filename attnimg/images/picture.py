@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+Pixels: TypeAlias = NDArray[np.uint8 | np.uint16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Picture:
     note: str | None = None
 
     def on_white(self) -> Pixels:
-        """The pixels laid over white, as viewers show them, for a net to see. `pixels` itself where nothing is clear."""
+        """The pixels laid over white, as viewers show them, for a net to see. `pixels` itself without alpha."""
         if self.alpha is None:
             return self.pixels
         full = np.iinfo(self.pixels.dtype).max

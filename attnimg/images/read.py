@@ -30,7 +30,7 @@ from PIL import (
 
 from attnimg.errors import ImageError
 from attnimg.images.colour import ProfileError, deep_to_srgb, to_srgb
-from attnimg.images.deep import read_deep
+from attnimg.images.deep import count_bits, read_deep
 from attnimg.images.find import Source
 from attnimg.images.formats import HEAD, sniff
 from attnimg.images.picture import Metadata, Picture, Pixels
@@ -68,7 +68,7 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS, shortest: int | None =
     try:
         with _open(source) as stream:
             return _decode(stream, max_pixels, shortest)
-    except MemoryError as error:
+    except (MemoryError, cv2.error) as error:  # OpenCV has its own
         raise ImageError("out-of-memory", "Memory does not suffice to decode it. Use fewer --workers.") from error
 
 
@@ -76,7 +76,7 @@ def _open(source: Source) -> BinaryIO:
     if source.data is not None:
         return io.BytesIO(source.data)
     try:
-        file = Path(source.path).open("rb")
+        file = Path(source.path).open("rb")  # noqa: SIM115
         if file.seekable():
             return file
         with file:
@@ -96,13 +96,18 @@ def _decode(stream: BinaryIO, max_pixels: int, shortest: int | None) -> Picture:
         width, height = image.size
         if width * height > max_pixels:
             raise ImageError("too-large", f"It has {width} x {height} pixels. Raise --max-pixels, now {max_pixels}.")
+        bits = count_bits(image, head)
+        if bits not in (1, 2, 4, 8, 16) or image.mode not in _MODES:
+            raise ImageError(
+                "unsupported", f"Its pixels are of the kind {image.mode}, {bits} bits. Save it with 8 or 16 bits a channel."
+            )
         # A multi-picture JPEG holds one picture and what belongs to it: previews, depth.
         animated = format_ != "JPEG" and getattr(image, "is_animated", False)
         if shortest is not None:
             image.draft(None, (shortest, shortest))
         image.load()
         metadata = Metadata(image.info.get("icc_profile"), image.info.get("exif"), image.info.get("xmp"))
-        pixels, alpha, note = _read_colours(stream, image, metadata.icc)
+        pixels, alpha, note = _read_colours(image, read_deep(stream, image) if bits == 16 else None, metadata.icc)
         transpose, flip = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1), (False, None))
     if animated:
         note = "; ".join(filter(None, ["only the first of its frames or pages was read", note]))
@@ -170,6 +175,5 @@ def _apply_profile(convert: Callable[[T, bytes], T], colours: T, icc: bytes | No
 
 
 def _turn(pixels: Pixels, transpose: bool, flip: int | None) -> Pixels:
-    if transpose:
-        pixels = cv2.transpose(pixels)
-    return np.ascontiguousarray(pixels if flip is None else cv2.flip(pixels, flip))
+    turned = cv2.transpose(pixels) if transpose else pixels
+    return np.ascontiguousarray(turned if flip is None else cv2.flip(turned, flip), pixels.dtype)

@@ -142,7 +142,7 @@ def load_classifier(
         net.load_state_dict(tensors)
         return Classifier(net, header, model=Path(path).stem, device=device, precision=precision, views=views)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())[:200]
         raise Unavailable(f"{path} does not fit this version of attnimg ({reason}); train it again.") from error
 
 

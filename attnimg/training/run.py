@@ -108,7 +108,7 @@ def start_weights(net: torch.nn.Module, model: str) -> str:
     _, tensors = checkpoints.read(checkpoints.find(model))
     own = net.state_dict()
     fitting = {n: t for n, t in tensors.items() if n in own and own[n].shape == t.shape}
-    if not fitting:
+    if not any(t.ndim > 1 for t in fitting.values()):
         raise UsageError(f"No weight of {model} fits this net; use the recipe that it was trained with.")
     net.load_state_dict(fitting, strict=False)
     return f"{len(fitting)} of {len(own)} tensors start from {model}"

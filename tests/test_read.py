@@ -1,0 +1,167 @@
+import io
+import struct
+from pathlib import PurePath
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from attnimg.errors import ImageError
+from attnimg.images.find import Source
+from attnimg.images.picture import Picture
+from attnimg.images.read import read
+
+LOSSLESS = ["PNG", "TIFF", "BMP", "WEBP"]
+
+
+def photo(width: int = 96, height: int = 64) -> Image.Image:
+    small = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC))
+
+
+def encode(image: Image.Image, container: str, **options) -> bytes:
+    if container == "WEBP":
+        options = {"lossless": True, "exact": True, **options}
+    stream = io.BytesIO()
+    image.save(stream, container, **options)
+    return stream.getvalue()
+
+
+def deep() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 65536, (40, 60, 3), dtype=np.uint16)
+
+
+def encode_deep(pixels: np.ndarray, extension: str) -> bytes:
+    if pixels.ndim == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
+    return cv2.imencode(extension, pixels)[1].tobytes()
+
+
+def deep_tiff(pixels: np.ndarray, orientation: int) -> bytes:
+    """No library at hand writes 16-bit RGB with an orientation."""
+    height, width, channels = pixels.shape
+    after = 8 + 2 + 12 * 10 + 4
+    values = [(256, width), (257, height), (258, None), (259, 1), (262, 2), (273, after + 2 * channels)]
+    values += [(274, orientation), (277, channels), (278, height), (279, pixels.nbytes)]
+    entries = [
+        struct.pack("<HHII", tag, 3, channels, after) if value is None else struct.pack("<HHII", tag, 4, 1, value)
+        for tag, value in values
+    ]
+    depths = struct.pack(f"<{channels}H", *[16] * channels)
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", 10) + b"".join(entries) + bytes(4) + depths + pixels.tobytes()
+
+
+def read_bytes(data: bytes, **options) -> Picture:
+    return read(Source("-", PurePath("stdin"), data=data), **options)
+
+
+def kind_of(data: bytes, **options) -> str:
+    with pytest.raises(ImageError) as caught:
+        read_bytes(data, **options)
+    assert caught.value.message.endswith(".")
+    return caught.value.kind
+
+
+def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Upright, by numpy: an independent way to EXIF's eight cases."""
+    ways = [
+        lambda p: p,
+        lambda p: p[:, ::-1],
+        lambda p: p[::-1, ::-1],
+        lambda p: p[::-1],
+        lambda p: p.swapaxes(0, 1),
+        lambda p: np.rot90(p, -1),
+        lambda p: p.swapaxes(0, 1)[::-1, ::-1],
+        lambda p: np.rot90(p, 1),
+    ]
+    return ways[orientation - 1](pixels)
+
+
+@pytest.mark.parametrize("container", LOSSLESS)
+def test_lossless_containers_keep_every_pixel(container: str) -> None:
+    picture = read_bytes(encode(photo(), container))
+    assert np.array_equal(picture.pixels, np.asarray(photo()))
+    assert (picture.format, picture.size, picture.alpha, picture.note) == (container, (96, 64), None, None)
+    assert picture.pixels.flags.writeable
+
+
+@pytest.mark.parametrize("container", ["JPEG", "AVIF", "GIF"])
+def test_lossy_containers_come_close(container: str) -> None:
+    picture = read_bytes(encode(photo(), container, quality=95))
+    assert picture.format == container
+    assert np.abs(picture.pixels.astype(int) - np.asarray(photo())).mean() < 12
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr"])
+def test_every_colour_model_becomes_rgb(mode: str) -> None:
+    image = photo().convert(mode)
+    assert np.array_equal(read_bytes(encode(image, "TIFF")).pixels, np.asarray(image.convert("RGB")))
+
+
+def test_a_cmyk_jpeg_is_not_inverted() -> None:
+    picture = read_bytes(encode(photo().convert("CMYK"), "JPEG", quality=95))
+    assert np.abs(picture.pixels.astype(int) - np.asarray(photo())).mean() < 5
+
+
+@pytest.mark.parametrize("container", ["PNG", "TIFF", "WEBP"])
+def test_alpha_stays_apart_and_colours_stay_as_they_are(container: str) -> None:
+    image = photo().convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    picture = read_bytes(encode(image, container))
+    assert np.array_equal(np.dstack([picture.pixels, picture.alpha]), np.asarray(image))
+    white = Image.new("RGBA", image.size, "white")
+    white.alpha_composite(image)
+    assert np.abs(picture.on_white().astype(int) - np.asarray(white.convert("RGB"))).max() <= 1
+
+
+def test_transparent_palette_and_colour_key_are_alpha() -> None:
+    image = photo().quantize(8)
+    picture = read_bytes(encode(image, "PNG", transparency=3))
+    assert np.array_equal(picture.alpha == 0, np.asarray(image) == 3)
+    keyed = read_bytes(encode(photo().convert("L"), "PNG", transparency=int(photo().convert("L").getpixel((0, 0)))))
+    assert keyed.alpha[0, 0] == 0
+    assert keyed.alpha.max() == 255
+
+
+@pytest.mark.parametrize("extension", [".png", ".tiff"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_sixteen_bits_stay_sixteen(extension: str, channels: int, capfd) -> None:
+    full = np.dstack([deep(), deep()[..., 0]])
+    stored = full[..., 0] if channels == 1 else full[..., :channels]
+    data = encode_deep(stored, extension)
+    capfd.readouterr()
+    picture = read_bytes(data)
+    expected = np.dstack([stored] * 3) if channels == 1 else stored[..., :3]
+    assert picture.pixels.dtype == np.uint16
+    assert np.array_equal(picture.pixels, expected)
+    assert (picture.alpha is None) == (channels != 4)
+    assert picture.alpha is None or np.array_equal(picture.alpha, full[..., 3])
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_applied_in_every_container_and_depth(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    plain = np.asarray(photo())
+    for container in ("PNG", "WEBP", "TIFF"):
+        picture = read_bytes(encode(photo(), container, exif=exif.tobytes() if container != "TIFF" else exif))
+        assert np.array_equal(picture.pixels, turned(plain, orientation)), container
+        assert picture.size == picture.pixels.shape[1::-1]
+    jpeg = read_bytes(encode(photo(), "JPEG", exif=exif.tobytes()), shortest=16)
+    assert jpeg.size == ((96, 64) if orientation < 5 else (64, 96))
+    assert jpeg.pixels.shape == ((16, 24, 3) if orientation < 5 else (24, 16, 3))
+    picture = read_bytes(deep_tiff(deep(), orientation))
+    assert np.array_equal(picture.pixels, turned(deep(), orientation))
+    data = bytearray(encode_deep(deep(), ".png"))
+    chunk = b"eXIf" + exif.tobytes()[6:]
+    data[33:33] = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", __import__("zlib").crc32(chunk))
+    assert np.array_equal(read_bytes(bytes(data)).pixels, turned(deep(), orientation))
+
+
+def test_a_jpeg_is_reduced_no_further_than_asked() -> None:
+    data = encode(photo(500, 375), "JPEG")
+    sides = {shortest: min(read_bytes(data, shortest=shortest).pixels.shape[:2]) for shortest in (376, 188, 64, 46, 8)}
+    assert sides == {376: 375, 188: 375, 64: 94, 46: 47, 8: 47}
+    assert read_bytes(data, shortest=64).size == (500, 375)
