@@ -40,6 +40,8 @@ class Search:
             output=output,
             root=inputs.root,
             counts=self.counts,
+            # Without a buffer: Python aborts if it ends while a thread holds the lock of one, waiting for stdin.
+            stdin=open(0, "rb", buffering=0, closefd=False) if inputs.reads_stdin else None,
         )
         # A read from stdin may never return, and must not hold up the end.
         threading.Thread(target=self._look, args=(sources,), name="attnimg-find", daemon=True).start()

@@ -43,12 +43,12 @@ def classify(
 ) -> None:
     """Label images, best label first.
 
-    Results go to stdout, one record per image, in order; everything else to stderr. A bad image is a record, too, and
-    the exit status is 1; the others are done all the same.
+    Results go to stdout, one record per image, in order; all else goes to stderr.
+    A bad image gets a record that says so, the others are done, and the exit status is 1.
     """
     if outputs.output and not outputs.overlay:
         raise UsageError("-o is where overlays go. Add --overlay, or leave -o out.")
-    if sorting.sort_into and inputs.reads_image_from_stdin:
+    if sorting.sort_into and inputs.names_stdin:
         raise UsageError("--sort-into files images by their names, and one from stdin has none. Save it as a file.")
     console = Console.of_process(report.quiet)
     search = Search(inputs, outputs.output or sorting.sort_into)

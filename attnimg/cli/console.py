@@ -71,6 +71,6 @@ class Console:
             yield progress
 
 
-def spell_controls(text: str) -> str:
-    """Spell what a terminal would act on, escape sequences above all; line ends stay."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in text)
+def spell_controls(line: str) -> str:
+    """Spell what a terminal would act on: escape sequences, line ends within a name."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)

@@ -77,9 +77,10 @@ def _report(bug: Exception) -> None:
         traceback.print_exception(bug)
         return
     place = traceback.extract_tb(bug.__traceback__)[-1]
-    where = f"{Path(place.filename).name}, line {place.lineno}"
-    Console.of_process().complain(
-        f"attnimg: a bug of ours: {type(bug).__name__}: {bug} ({where})\n"
-        "What is finished is kept. Please report it with the output of `attnimg doctor` and of\n"
-        f"  ATTNIMG_DEBUG=1 {shlex.join(['attnimg', *sys.argv[1:]])}"
+    console = Console.of_process()
+    console.complain(
+        f"attnimg: a bug of ours: {type(bug).__name__}: {bug} ({Path(place.filename).name}, line {place.lineno})"
     )
+    console.complain("What is finished is kept. Please report it with what these two print:")
+    console.complain("  attnimg doctor")
+    console.complain(f"  ATTNIMG_DEBUG=1 {shlex.join(['attnimg', *sys.argv[1:]])}")

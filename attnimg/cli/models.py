@@ -45,7 +45,9 @@ def show(model: Model) -> None:
     """Print all that a model's file says of itself, as JSON: classes, training data and terms, figures."""
     path = checkpoints.find(model)
     about = {"file": str(path), "sha256": checkpoints.sha256(path), **checkpoints.read_header(path)}
-    Console.of_process().print(json.dumps(about, indent=2))
+    console = Console.of_process()
+    for line in json.dumps(about, indent=2).splitlines():
+        console.print(line)
 
 
 @app.command()

@@ -79,13 +79,18 @@ class Inputs:
             )
         if self.nul and self.from_file is None:
             raise UsageError("-0 says how --from-file is read; give a list, or - for stdin, with it.")
-        if self.from_file == "-" and self.reads_image_from_stdin:
+        if self.from_file == "-" and self.names_stdin:
             raise UsageError("stdin holds either an image (-) or the list (--from-file -), not both.")
 
     @property
-    def reads_image_from_stdin(self) -> bool:
-        """Whether one of the inputs is `-`."""
+    def names_stdin(self) -> bool:
+        """Whether one of the inputs is `-`, an image on stdin."""
         return "-" in (self.inputs or ())
+
+    @property
+    def reads_stdin(self) -> bool:
+        """Whether an image or the list comes on stdin."""
+        return self.names_stdin or self.from_file == "-"
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def count_bits(image: Image.Image, head: bytes) -> int:
 def read_deep(stream: BinaryIO, image: Image.Image) -> NDArray[np.uint16] | None:
     """Return H x W (grey), H x W x 3 or H x W x 4 pixels in RGB order; None where 8 bits are all that can be had.
 
-    image: a PNG or TIFF of 16 bits that Pillow loaded from the stream without an error, so that it is known to be whole.
+    image: a PNG or TIFF of 16 bits that Pillow loaded from the stream without an error: it is known to be whole.
     A TIFF comes upright, as it does from Pillow; a PNG as it stands in the file.
     """
     tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}

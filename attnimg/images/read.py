@@ -7,16 +7,18 @@ are read at 8.
 
 from __future__ import annotations
 
+import ctypes
 import io
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import EINVAL
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 # The plugins are imported so that Pillow knows these formats without loading all that it has.
 from PIL import (
@@ -48,8 +50,11 @@ MAX_PIXELS = 300_000_000
 
 # What Pillow warns of (odd EXIF, sizes above its limit) becomes an ImageError here or harms no pixel.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+# libtiff writes on stderr what Pillow raises as well. Where Pillow hides the function (on Windows) it goes on doing so.
+with suppress(OSError, AttributeError):
+    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
-_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "I;16", "I;16B")
 # EXIF 2.32, 4.6.4 A: whether to transpose, then how to flip in OpenCV's code (0 upside down, 1 sideways, -1 both).
 _TURNS = {2: (False, 1), 3: (False, -1), 4: (False, 0), 5: (True, None), 6: (True, 1), 7: (True, -1), 8: (True, 0)}
 
@@ -99,7 +104,8 @@ def _decode(stream: BinaryIO, max_pixels: int, shortest: int | None) -> Picture:
         bits = count_bits(image, head)
         if bits not in (1, 2, 4, 8, 16) or image.mode not in _MODES:
             raise ImageError(
-                "unsupported", f"Its pixels are of the kind {image.mode}, {bits} bits. Save it with 8 or 16 bits a channel."
+                "unsupported",
+                f"Its pixels are of the kind {image.mode}, {bits} bits. Save it with 8 or 16 bits a channel.",
             )
         # A multi-picture JPEG holds one picture and what belongs to it: previews, depth.
         animated = format_ != "JPEG" and getattr(image, "is_animated", False)
@@ -149,17 +155,14 @@ def _decoding() -> Iterator[None]:
         raise ImageError("damaged", f"It cannot be decoded: {error}. Restore it from where it came.") from error
 
 
-def _read_colours(stream: BinaryIO, image: Image.Image, icc: bytes | None) -> tuple[Pixels, Pixels | None, str | None]:
+def _read_colours(
+    image: Image.Image, deep: NDArray[np.uint16] | None, icc: bytes | None
+) -> tuple[Pixels, Pixels | None, str | None]:
     """Return sRGB pixels (H x W x 3), alpha (H x W) or None, a note or None."""
-    deep = read_deep(stream, image)
     if deep is not None:
         clear = deep[..., 3] if deep.shape[2:] == (4,) else None
         colours, note = _apply_profile(deep_to_srgb, deep if deep.ndim == 2 else deep[..., :3], icc)
         return colours if colours.ndim == 3 else np.dstack([colours] * 3), clear, note
-    if image.mode not in _MODES:
-        raise ImageError(
-            "unsupported", f"Its pixels are of the kind {image.mode}. Save it as grey or RGB of 8 or 16 bits."
-        )
     alpha = np.array(image.convert("RGBA").getchannel("A")) if image.has_transparency_data else None
     image, note = _apply_profile(to_srgb, image, icc)
     return np.array(image.convert("RGB")), alpha, note

@@ -1,0 +1,65 @@
+"""Put a trained weight file into weights/ with all that its model card must say, and generate cards and manifest.
+
+python scripts/ship_weights.py RUN/objects-cpu.safetensors scripts/objects.toml --metrics val/metrics.json
+
+The TOML file holds what no run knows: the model's name, the data's source and terms, the limits, and figures that were
+measured otherwise, each with its command. metrics.json is what `attnimg evaluate ... -o val` wrote. A model that is
+worse than the one shipped, by the same measure, is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tomllib
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from attnimg import checkpoints
+from attnimg.cards import write_cards
+from attnimg.nets.classifier import Classifier, ClassifierConfig
+from attnimg.nets.configuration import build_config
+
+WEIGHTS = Path(__file__).parent.parent / "weights"
+
+
+def main() -> None:
+    """Write the weight file and its card."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("facts", type=Path)
+    parser.add_argument("--metrics", type=Path, required=True)
+    args = parser.parse_args()
+    facts = tomllib.loads(args.facts.read_text())
+    metrics = json.loads(args.metrics.read_text())
+    header, tensors = checkpoints.read(args.run)
+
+    figures = [{"name": n, "value": metrics[n], **facts["measured"]} for n in ("top1", "top5", "loss", "ece")]
+    header["figures"] = figures + facts.get("figures", [])
+    header["training"] |= facts["training"]
+    header["limits"] = facts["limits"]
+    header["gmac"] = round(count_gmac(header), 3)
+    target = WEIGHTS / f"{facts['name']}.safetensors"
+    if target.is_file():
+        shipped = next(f["value"] for f in checkpoints.read_header(target)["figures"] if f["name"] == "top1")
+        if metrics["top1"] < shipped:
+            sys.exit(f"{args.run} reaches {metrics['top1']:.4f}, the shipped file {shipped:.4f}; nothing was changed")
+    checkpoints.write(target, header, {n: t.half() if t.is_floating_point() else t for n, t in tensors.items()})
+    for path in write_cards(WEIGHTS):
+        sys.stdout.write(f"{path}\n")
+
+
+def count_gmac(header: dict[str, object]) -> float:
+    """Return the multiply-accumulates of one view, in billions."""
+    architecture = {k: v for k, v in dict(header["architecture"]).items() if k != "name"}  # type: ignore[call-overload]
+    size = dict(header["preprocessing"])["size"]  # type: ignore[call-overload]
+    with FlopCounterMode(display=False) as counter:
+        Classifier(build_config(architecture, ClassifierConfig)).eval()(torch.zeros(1, 3, size, size))
+    return counter.get_total_flops() / 2e9
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from attnimg.cli import classify as classify_command
+from attnimg.cli.main import main
+from attnimg.cli.options import Inputs
+
+Run = Callable[..., tuple[int, str, str]]
+HEAVY = ("torch", "numpy", "cv2", "PIL", "kornia", "lightning", "matplotlib")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(*args: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["attnimg", *map(str, args)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import dataclasses
+
+    import torch
+
+    from attnimg import checkpoints
+    from attnimg.nets.backbone import BackboneConfig
+    from attnimg.nets.classifier import Classifier, ClassifierConfig
+
+    torch.manual_seed(0)
+    config = ClassifierConfig(classes=6, width=8, backbone=BackboneConfig(widths=(4, 8), depths=(1, 1)))
+    header = {
+        "task": "classify",
+        "architecture": {"name": "classifier", **dataclasses.asdict(config)},
+        "classes": [{"id": f"n{i}", "label": f"some/thing {i}"} for i in range(6)],
+        "preprocessing": {"mean": [0.5] * 3, "std": [0.25] * 3, "size": 32},
+        "temperature": 1.0,
+        "attention": "attention",
+    }
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    checkpoints.write(path, header, Classifier(config).state_dict())
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    for i, name in enumerate(["a.jpg", "[red]\x1b[31m\n.jpg", "sub/a.jpg"]):
+        pixels = np.random.default_rng(i).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / name)
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    (folder / "notes.txt").write_text("hello")
+    return folder
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import sys\nfrom attnimg.cli.main import main\n"
+        "for args in ([], ['classify'], ['train', 'classify'], ['models'], ['doctor']):\n"
+        "    sys.argv = ['attnimg', *args, '--help']\n"
+        "    try: main()\n"
+        "    except SystemExit as end: assert not end.code\n"
+        f"print('loaded', sorted(set({HEAVY}) & sys.modules.keys()))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "loaded []"
+    assert "--sort-into" in result.stdout
+
+
+def test_every_command_and_option_has_help() -> None:
+    import typer
+
+    from attnimg.cli.main import app
+
+    def visit(command: object, path: str) -> Iterator[str]:
+        if not getattr(command, "help", None):
+            yield path
+        for parameter in command.params:  # type: ignore[attr-defined]
+            if not getattr(parameter, "help", None):
+                yield f"{path} {parameter.name}"
+        for name, child in getattr(command, "commands", {}).items():
+            yield from visit(child, f"{path} {name}")
+
+    assert list(visit(typer.main.get_command(app), "attnimg")) == []
+
+
+def test_max_pixels_defaults_to_the_readers_limit() -> None:
+    from attnimg.images.read import MAX_PIXELS
+
+    assert Inputs(["x"]).max_pixels == MAX_PIXELS
+
+
+def test_classify_gives_a_record_each_and_counts(run: Run, photos: Path, model: Path) -> None:
+    status, out, err = run("classify", photos, "--model", model, "--topk", 2)
+    records = [json.loads(line) for line in out.splitlines()]
+    assert [Path(r["path"]).name for r in records] == ["[red]\x1b[31m\n.jpg", "a.jpg", "broken.jpg", "a.jpg"]
+    assert records[2]["error"]["kind"] == "damaged"
+    assert [len(r["predictions"]) for r in records if "predictions" in r] == [2, 2, 2]
+    assert err.splitlines()[-1] == "3 done, 0 skipped, 1 failed, 1 passed over"
+    assert status == 1
+
+
+def test_quiet_says_nothing(run: Run, photos: Path, model: Path) -> None:
+    status, out, err = run("classify", photos / "a.jpg", "--model", model, "--quiet", "--min-score", 1)
+    assert json.loads(out)["predictions"] == []
+    assert (status, err) == (0, "")
+
+
+def test_overlays_are_written_once(run: Run, photos: Path, model: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    args = ("classify", photos / "a.jpg", photos / "sub", "-o", output, "--overlay", "--root", photos, "--model", model)
+
+    status, out, _ = run(*args, "--dry-run")
+    assert status == 0
+    assert out.splitlines()[0] == f"{photos}/a.jpg -> {output}/a.overlay.png"
+    assert not output.exists()
+
+    status, out, _ = run(*args)
+    assert [Path(json.loads(line)["overlay"]) for line in out.splitlines()] == [
+        output / "a.overlay.png",
+        output / "sub" / "a.overlay.png",
+    ]
+    assert Image.open(output / "sub" / "a.overlay.png").size == (64, 48)
+
+    status, out, _ = run(*args)
+    assert (status, {json.loads(line)["error"]["kind"] for line in out.splitlines()}) == (1, {"exists"})
+    status, out, err = run(*args, "--skip-existing")
+    assert (status, err.splitlines()[-1]) == (0, "0 done, 2 skipped, 0 failed, 0 passed over")
+    assert json.loads(out.splitlines()[0]) == {
+        "path": f"{photos}/a.jpg",
+        "output": f"{output}/a.overlay.png",
+        "skipped": True,
+    }
+    assert run(*args, "--overwrite")[0] == 0
+
+
+def test_sorting_keeps_equal_names_apart(run: Run, photos: Path, model: Path, tmp_path: Path) -> None:
+    label = "some_thing"
+    args = ("classify", photos / "a.jpg", photos / "sub", "--model", model, "--sort-into", tmp_path / "sorted")
+    assert run(*args, "--hardlink", "--min-score", 1)[0] == 0
+    filed = tmp_path / "sorted" / "unlabelled"
+    assert (filed / "a.jpg").samefile(photos / "a.jpg")
+    assert (filed / "a (2).jpg").samefile(photos / "sub" / "a.jpg")
+
+    assert run(*args)[0] == 0
+    copies = sorted((tmp_path / "sorted").glob(f"{label}*/*"))
+    assert len(copies) == 2
+    assert {c.read_bytes() for c in copies} == {(photos / p).read_bytes() for p in ("a.jpg", "sub/a.jpg")}
+    assert all(not c.samefile(photos / "a.jpg") for c in copies)
+    assert run(*args)[0] == 1  # there already
+    assert run(*args, "--skip-existing")[0] == 0
+
+    assert run(*args, "--symlink", "--overwrite")[0] == 0
+    assert all(c.is_symlink() for c in copies)
+    assert copies[0].samefile(photos / "a.jpg") or copies[0].samefile(photos / "sub" / "a.jpg")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("x", "--no-such-option"),
+        (),
+        ("x", "-0"),
+        ("-", "--from-file", "-"),
+        ("x", "--overlay"),
+        ("x", "-o", "out"),
+        ("x", "-o", "out", "--overlay", "--overwrite", "--skip-existing"),
+        ("x", "--sort-into", "d", "--copy", "--symlink"),
+        ("x", "--hardlink"),
+        ("-", "--sort-into", "d"),
+        ("x", "--topk", "0"),
+        ("x", "--format", "xml"),
+    ],
+)
+def test_wrong_usage_is_2(run: Run, args: tuple[str, ...]) -> None:
+    status, out, err = run("classify", *args)
+    assert (status, out) == (2, "")
+    assert err
+
+
+def test_no_image_is_3(run: Run, tmp_path: Path, model: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    status, out, err = run("classify", tmp_path, "--model", model)
+    assert (status, out) == (3, "")
+    assert "1 other file" in err
+
+
+def test_what_is_not_there_is_4(run: Run, photos: Path) -> None:
+    status, _, err = run("classify", photos, "--model", "no-such-model")
+    assert status == 4
+    assert "no-such-model" in err
+    assert run("models", "show", "no-such-model")[0] == 4
+    assert run("models", "verify", photos / "a.jpg")[0] == 4
+
+
+def test_cuda_is_never_the_cpu(run: Run, photos: Path, model: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    assert run("classify", photos, "--model", model, "--device", "cuda")[0] == 4
+
+
+def test_training_without_its_extra_is_4(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "attnimg.training.run", raising=False)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lightning"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "lightning", None)
+    status, _, err = run("train", "classify", tmp_path, "-o", tmp_path / "run")
+    assert status == 4
+    assert "pip install 'attnimg[train]'" in err
+
+
+def test_a_bug_is_70_and_says_how_to_report_it(
+    run: Run, photos: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise KeyError("oh \x1b[31m")
+
+    monkeypatch.setattr(classify_command.ClassifyJob, "shape", fail)
+    status, _, err = run("classify", photos, "--model", model)
+    assert status == 70
+    assert "attnimg doctor" in err
+    assert "Traceback" not in err
+    assert "\x1b" not in err
+    monkeypatch.setenv("ATTNIMG_DEBUG", "1")
+    assert "Traceback" in run("classify", photos, "--model", model)[2]
+
+
+def test_models_and_doctor(run: Run, model: Path) -> None:
+    status, out, _ = run("models", "show", model)
+    assert (status, json.loads(out)["task"]) == (0, "classify")
+    assert run("models", "verify", model) == (0, "tiny: whole\n", "")
+    status, out, _ = run("doctor")
+    assert status in (0, 4)  # 4 in a checkout without weights
+    assert {"attnimg", "python", "torch", "weights"} <= {line.split()[0] for line in out.splitlines()}
+
+
+def start(*args: object, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "attnimg", *map(str, args)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+
+
+@pytest.fixture
+def many(photos: Path) -> Path:
+    for i in range(500):
+        (photos / f"{i:03}.jpg").hardlink_to(photos / "a.jpg")
+    return photos
+
+
+def test_sigterm_keeps_what_is_finished(many: Path, model: Path) -> None:
+    with start("classify", many, "--model", model, "--batch-size", 1, "--format", "json") as child:
+        assert child.stdout
+        first = child.stdout.readline()
+        child.terminate()
+        out, err = child.communicate(timeout=20)
+    records = json.loads(first + out)
+    assert 0 < len(records) < 500
+    assert err.splitlines()[-1].startswith(b"Interrupted: %d done" % len(records))
+    assert child.returncode == 143
+
+
+def test_a_closed_stdout_ends_quietly(many: Path, model: Path) -> None:
+    with start("classify", many, "--model", model, "--batch-size", 1, "--format", "json") as child:
+        assert child.stdout
+        assert child.stderr
+        child.stdout.readline()
+        child.stdout.close()
+        assert child.stderr.read() == b""
+    assert child.returncode == 141
+
+
+def test_ctrl_c_does_not_wait_for_stdin(model: Path) -> None:
+    with start("classify", "--from-file", "-", "--model", model, stdin=subprocess.PIPE) as child:
+        time.sleep(2)  # most likely it is importing torch; both ways end the same
+        child.send_signal(signal.SIGINT)
+        assert child.wait(10) == 130
+        assert child.stderr
+        assert b"Traceback" not in child.stderr.read()

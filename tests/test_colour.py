@@ -1,0 +1,165 @@
+"""Profiles, and depths that libraries differ on: checked against the formulas, on files made byte by byte."""
+
+import io
+import struct
+import zlib
+from pathlib import PurePath
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from attnimg.errors import ImageError
+from attnimg.images.find import Source
+from attnimg.images.picture import Picture
+from attnimg.images.read import read
+
+RNG = np.random.default_rng(0)
+RGB = cv2.resize(RNG.integers(0, 256, (6, 8, 3), dtype=np.uint8), (80, 60), interpolation=cv2.INTER_CUBIC)
+DEEP = RNG.integers(0, 65536, (30, 40, 4), dtype=np.uint16)
+
+
+def read_bytes(data: bytes) -> Picture:
+    return read(Source("-", PurePath("stdin"), data=data))
+
+
+def png8(pixels: np.ndarray, icc: bytes) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", icc_profile=icc)
+    return file.getvalue()
+
+
+def png16(pixels: np.ndarray, colour_type: int, icc: bytes) -> bytes:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 16, colour_type, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    chunks = [
+        (b"IHDR", header),
+        (b"iCCP", b"x\0\0" + zlib.compress(icc)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*c) for c in chunks)
+
+
+def tiff(pixels: np.ndarray, photometric: int, tags: dict[int, int], bits: int = 16) -> bytes:
+    """An uncompressed little-endian TIFF of one strip; `tags` are shorts."""
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    data, end = pixels.tobytes(), 8 + pixels.nbytes
+    shorts = {256: pixels.shape[1], 257: pixels.shape[0], 258: bits, 259: 1, 262: photometric}
+    shorts |= {277: channels, 278: pixels.shape[0], **tags}
+    entries = {tag: struct.pack("<HHII", tag, 3, 1, value) for tag, value in shorts.items()}
+    if channels > 1:
+        entries[258] = struct.pack("<HHII", 258, 3, channels, end)
+    entries[273], entries[279] = struct.pack("<HHII", 273, 4, 1, 8), struct.pack("<HHII", 279, 4, 1, len(data))
+    directory = struct.pack("<H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + bytes(4)
+    depths = struct.pack(f"<{channels}H", *[bits] * channels)
+    return b"II*\0" + struct.pack("<I", end + len(depths)) + data + depths + directory
+
+
+def profile(gamma: float, swap: bool = False) -> bytes:
+    """The profile of sRGB with a gamma for its curves and, with `swap`, red and blue exchanged. Its name still says sRGB."""
+    icc = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    tags = {bytes(icc[at : at + 4]): at for at in range(132, 132 + 12 * icc[131], 12)}
+    for name in (b"rTRC", b"gTRC", b"bTRC"):
+        start = int.from_bytes(icc[tags[name] + 4 : tags[name] + 8], "big")
+        icc[start : start + 16] = b"curv" + bytes(4) + struct.pack(">IHxx", 1, round(gamma * 256))
+        icc[tags[name] + 8 : tags[name] + 12] = struct.pack(">I", 14)
+    if swap:
+        red, blue = tags[b"rXYZ"], tags[b"bXYZ"]
+        icc[red : red + 4], icc[blue : blue + 4] = b"bXYZ", b"rXYZ"
+    return bytes(icc)
+
+
+def encode_srgb(light: np.ndarray) -> np.ndarray:
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.mark.parametrize("swap", [False, True])
+@pytest.mark.parametrize("gamma", [1.0, 1.8])
+def test_8_bits_go_to_srgb(gamma: float, swap: bool) -> None:
+    picture = read_bytes(png8(RGB, profile(gamma, swap)))
+    expected = 255 * encode_srgb((RGB / 255) ** gamma)[..., :: -1 if swap else 1]
+    assert np.abs(picture.pixels - expected).max() < 2.5
+    assert picture.metadata.icc == profile(gamma, swap)
+
+
+@pytest.mark.parametrize("swap", [False, True])
+@pytest.mark.parametrize("gamma", [1.0, 1.8])
+def test_16_bits_go_to_srgb_at_16_bits(gamma: float, swap: bool) -> None:
+    picture = read_bytes(png16(DEEP[..., :3], 2, profile(gamma, swap)))
+    expected = 65535 * encode_srgb((DEEP[..., :3] / 65535) ** gamma)[..., :: -1 if swap else 1]
+    assert picture.note is None
+    assert np.abs(picture.pixels - expected).max() < 40
+
+
+def test_16_bits_agree_with_little_cms() -> None:
+    """On a real working space: Adobe RGB (1998)'s primaries, adapted to D50, and its gamma."""
+    icc = bytearray(profile(563 / 256))
+    tags = {bytes(icc[at : at + 4]): int.from_bytes(icc[at + 4 : at + 8], "big") for at in range(132, 240, 12)}
+    primaries = {b"rXYZ": (0.60974, 0.31111, 0.01947), b"gXYZ": (0.20528, 0.62567, 0.06087)}
+    for name, xyz in (primaries | {b"bXYZ": (0.14919, 0.06322, 0.74457)}).items():
+        icc[tags[name] + 8 : tags[name] + 20] = struct.pack(">3i", *(round(v * 65536) for v in xyz))
+    shallow = read_bytes(png8(RGB, bytes(icc))).pixels.astype(float)
+    deep = read_bytes(png16(RGB.astype(np.uint16) * 257, 2, bytes(icc))).pixels / 257
+    assert np.abs(shallow - RGB).mean() > 3
+    assert np.abs(shallow - deep).max() < 2
+
+
+def test_srgb_stays_as_it_is() -> None:
+    assert np.array_equal(read_bytes(png8(RGB, SRGB)).pixels, RGB)
+    assert np.array_equal(read_bytes(png16(DEEP[..., :3], 2, SRGB)).pixels, DEEP[..., :3])
+
+
+def test_grey_of_16_bits_follows_its_profile() -> None:
+    grey = bytearray(profile(1.0))
+    grey[16:20] = b"GRAY"
+    at = grey.index(b"gTRC")
+    grey[at : at + 4] = b"kTRC"
+    picture = read_bytes(png16(DEEP[..., 0], 0, bytes(grey)))
+    assert np.abs(picture.pixels[..., 1] - 65535 * encode_srgb(DEEP[..., 0] / 65535)).max() < 40
+
+
+def test_a_profile_that_cannot_be_used_is_noted() -> None:
+    cmyk = bytearray(SRGB)
+    cmyk[16:20] = b"CMYK"
+    for icc in (b"junk" * 50, SRGB[:150], bytes(cmyk)):
+        shallow, deep = read_bytes(png8(RGB, icc)), read_bytes(png16(DEEP[..., :3], 2, icc))
+        assert "profile" in (shallow.note or "")
+        assert "profile" in (deep.note or "")
+        assert np.array_equal(shallow.pixels, RGB)
+        assert np.array_equal(deep.pixels, DEEP[..., :3])
+
+
+def test_a_tiff_whose_zero_is_white() -> None:
+    assert np.array_equal(read_bytes(tiff(DEEP[..., 0], 0, {})).pixels[..., 0], 65535 - DEEP[..., 0])
+
+
+def test_premultiplied_alpha_is_divided_out() -> None:
+    picture = read_bytes(tiff(np.full((4, 4, 4), 0x8000, np.uint16), 2, {338: 1}))
+    assert picture.alpha is not None
+    assert picture.pixels.min() >= 254
+    assert abs(int(picture.alpha[0, 0]) - 128) <= 1
+
+
+@pytest.mark.parametrize(("extra", "has_alpha"), [(0, False), (2, True)])
+def test_a_fourth_channel_is_alpha_only_when_it_says_so(extra: int, has_alpha: bool) -> None:
+    picture = read_bytes(tiff(DEEP, 2, {338: extra}))
+    assert np.array_equal(picture.pixels, DEEP[..., :3])
+    assert (picture.alpha is not None) == has_alpha
+
+
+def test_other_depths_are_refused_instead_of_misread() -> None:
+    file = io.BytesIO()
+    Image.fromarray(np.zeros((4, 4), np.float32)).save(file, "TIFF")
+    packed = tiff(np.zeros((30, 60), np.uint8), 1, {256: 40}, bits=12)
+    for data in (packed, file.getvalue()):
+        with pytest.raises(ImageError) as caught:
+            read_bytes(data)
+        assert caught.value.kind == "unsupported"

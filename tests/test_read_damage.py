@@ -1,0 +1,145 @@
+"""What is wrong with a file becomes one `ImageError`, and nothing is printed: reading runs beside a progress bar."""
+
+import io
+import os
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path, PurePath
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from attnimg.errors import ImageError
+from attnimg.images.find import Source
+from attnimg.images.read import read
+
+RNG = np.random.default_rng(0)
+PHOTO = Image.fromarray(RNG.integers(0, 256, (60, 80, 3), dtype=np.uint8))
+
+
+def encode(image: Image.Image, form: str) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form)
+    return file.getvalue()
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def deep_png(width: int, height: int, *chunks: bytes) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0))
+    rows = b"".join(b"\0" + RNG.bytes(6 * 40) for _ in range(30))
+    end = chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + end
+
+
+def source(data: bytes) -> Source:
+    return Source("-", PurePath("stdin"), data=data)
+
+
+def kind_of(given: Source | bytes, **options: int) -> str:
+    with pytest.raises(ImageError) as caught:
+        read(source(given) if isinstance(given, bytes) else given, **options)
+    return caught.value.kind
+
+
+@pytest.mark.parametrize("form", ["JPEG", "MPO", "PNG", "deep PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF"])
+@pytest.mark.parametrize("keep", [0.2, 0.6, 0.95])
+def test_a_cut_file_is_damaged(form: str, keep: float, capfd) -> None:
+    data = deep_png(40, 30) if form == "deep PNG" else encode(PHOTO, form)
+    assert kind_of(data[: int(len(data) * keep)], shortest=10) == "damaged"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_odd_chunks_print_nothing(capfd) -> None:
+    for content in (b"x\0\0" + zlib.compress(b"junk"), b"x\0\0junk", b""):
+        picture = read(source(deep_png(40, 30, chunk(b"iCCP", content))))
+        assert picture.pixels.dtype == np.uint16
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "deep PNG", "WEBP", "TIFF", "BMP", "GIF"])
+def test_random_damage_is_an_image_error_or_harmless(form: str) -> None:
+    data = deep_png(40, 30) if form == "deep PNG" else encode(PHOTO, form)
+    kinds = set()
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        broken = np.frombuffer(data, np.uint8).copy()
+        at = rng.integers(8, min(len(data), 400) if seed % 2 else len(data), 1 + seed // 4)
+        broken[at] = rng.integers(0, 256, len(at))
+        try:
+            read(source(broken.tobytes()), max_pixels=10**6)
+        except ImageError as error:
+            kinds.add(error.kind)
+    assert kinds <= {"damaged", "too-large", "unsupported"}
+
+
+def test_what_is_no_image_or_not_there(tmp_path: Path) -> None:
+    assert kind_of(b"") == "damaged"
+    assert kind_of(b"\xff\xd8\xff\xe0" + b"garbage" * 99) == "damaged"
+    assert kind_of(b"Dear diary, today I took no photo.") == "unsupported"
+    assert kind_of(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n") == "unsupported"
+    assert kind_of(Source(str(tmp_path / "gone.jpg"), PurePath("gone.jpg"))) == "missing"
+    assert kind_of(Source(str(tmp_path), PurePath("x"))) == "unreadable"
+
+
+def test_a_bomb_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = encode(PHOTO, "PNG")
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", lambda self: pytest.fail("decoded"))
+    assert kind_of(deep_png(40_000, 40_000)) == "too-large"
+    assert kind_of(deep_png(8_000, 40_000)) == "too-large"  # between Pillow's warning and its error
+    assert kind_of(small, max_pixels=60 * 80 - 1) == "too-large"
+
+
+def test_pillow_warns_of_nothing_and_torch_is_not_there() -> None:
+    code = """if True:
+        import sys
+        from pathlib import PurePath
+        from attnimg.errors import ImageError
+        from attnimg.images.find import Source
+        from attnimg.images.read import read
+        try:
+            read(Source("-", PurePath("x"), data=sys.stdin.buffer.read()), max_pixels=3000)
+        except ImageError as error:
+            print(error.kind, "torch" in sys.modules)
+    """
+    done = subprocess.run([sys.executable, "-c", code], input=encode(PHOTO, "PNG"), capture_output=True, check=True)
+    assert (done.stdout.strip(), done.stderr) == (b"too-large False", b"")
+
+
+def test_memory_that_does_not_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Image.Image) -> None:
+        raise MemoryError
+
+    data = encode(PHOTO, "PNG")
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
+    assert kind_of(data) == "out-of-memory"
+
+
+def test_a_drive_that_fails_is_not_the_files_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Image.Image) -> None:
+        raise OSError(5, "Input/output error")
+
+    data = encode(PHOTO, "PNG")
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
+    assert kind_of(data) == "unreadable"
+
+
+def test_a_pipe_can_be_read() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, encode(PHOTO, "PNG"))
+    os.close(writer)
+    picture = read(Source(f"/dev/fd/{reader}", PurePath("x")))
+    os.close(reader)
+    assert np.array_equal(picture.pixels, PHOTO)
+
+
+def test_heic_names_the_extra_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attnimg.images.read.pillow_heif", None)
+    with pytest.raises(ImageError, match=r"attnimg\[heic\]") as caught:
+        read(source(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)))
+    assert caught.value.kind == "unsupported"
