@@ -61,7 +61,7 @@ def tiff(pixels: np.ndarray, photometric: int, tags: dict[int, int], bits: int =
 
 
 def profile(gamma: float, swap: bool = False) -> bytes:
-    """The profile of sRGB with a gamma for its curves and, with `swap`, red and blue exchanged. Its name still says sRGB."""
+    """The profile of sRGB, with a gamma for its curves and perhaps red and blue exchanged; its name stays sRGB."""
     icc = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     tags = {bytes(icc[at : at + 4]): at for at in range(132, 132 + 12 * icc[131], 12)}
     for name in (b"rTRC", b"gTRC", b"bTRC"):
@@ -84,10 +84,11 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 @pytest.mark.parametrize("swap", [False, True])
 @pytest.mark.parametrize("gamma", [1.0, 1.8])
 def test_8_bits_go_to_srgb(gamma: float, swap: bool) -> None:
-    picture = read_bytes(png8(RGB, profile(gamma, swap)))
+    icc = profile(gamma, swap)
+    picture = read_bytes(png8(RGB, icc))
     expected = 255 * encode_srgb((RGB / 255) ** gamma)[..., :: -1 if swap else 1]
     assert np.abs(picture.pixels - expected).max() < 2.5
-    assert picture.metadata.icc == profile(gamma, swap)
+    assert picture.metadata.icc == icc
 
 
 @pytest.mark.parametrize("swap", [False, True])
@@ -96,7 +97,7 @@ def test_16_bits_go_to_srgb_at_16_bits(gamma: float, swap: bool) -> None:
     picture = read_bytes(png16(DEEP[..., :3], 2, profile(gamma, swap)))
     expected = 65535 * encode_srgb((DEEP[..., :3] / 65535) ** gamma)[..., :: -1 if swap else 1]
     assert picture.note is None
-    assert np.abs(picture.pixels - expected).max() < 40
+    assert np.abs(picture.pixels - expected).max() < 200  # 0.3 %, as two roundings of sRGB's primaries are in use
 
 
 def test_16_bits_agree_with_little_cms() -> None:
@@ -123,7 +124,9 @@ def test_grey_of_16_bits_follows_its_profile() -> None:
     at = grey.index(b"gTRC")
     grey[at : at + 4] = b"kTRC"
     picture = read_bytes(png16(DEEP[..., 0], 0, bytes(grey)))
-    assert np.abs(picture.pixels[..., 1] - 65535 * encode_srgb(DEEP[..., 0] / 65535)).max() < 40
+    assert (
+        np.abs(picture.pixels[..., 1] - 65535 * encode_srgb(DEEP[..., 0] / 65535)).max() < 200
+    )  # 0.3 %, as two roundings of sRGB's primaries are in use
 
 
 def test_a_profile_that_cannot_be_used_is_noted() -> None:

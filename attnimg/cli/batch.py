@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from io import FileIO
 from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
@@ -41,7 +42,7 @@ class Search:
             root=inputs.root,
             counts=self.counts,
             # Without a buffer: Python aborts if it ends while a thread holds the lock of one, waiting for stdin.
-            stdin=open(0, "rb", buffering=0, closefd=False) if inputs.reads_stdin else None,
+            stdin=FileIO(0, closefd=False) if inputs.reads_stdin else None,
         )
         # A read from stdin may never return, and must not hold up the end.
         threading.Thread(target=self._look, args=(sources,), name="attnimg-find", daemon=True).start()

@@ -58,9 +58,10 @@ def train_classify(
     try:
         from attnimg.training.run import train_classifier
     except ModuleNotFoundError as error:
-        if error.name not in {"lightning", "matplotlib"}:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in {"lightning", "matplotlib"}:
             raise
-        raise Unavailable(f"Training needs {error.name}. Install it with: pip install 'attnimg[train]'") from error
+        raise Unavailable(f"Training needs {missing}. Install it with: pip install 'attnimg[train]'") from error
     from attnimg.tasks.device import choose_device
     from attnimg.training.recipe import load_recipe
 

@@ -35,7 +35,7 @@ def evaluate_classifier(
 
     def prepare(file: str) -> Prepared:
         try:
-            return classifier.prepare(read(Source(file, PurePath(file)), shortest=classifier.shortest).pixels)
+            return classifier.prepare(read(Source(file, PurePath(file)), shortest=classifier.shortest).on_white())
         except ImageError as error:
             raise UsageError(f"{file} cannot be measured: {error.message} Remove or mend it.") from error
 

@@ -15,7 +15,8 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _WHITE_IS_ZERO = 0
 _PREMULTIPLIED = 1  # among ExtraSamples
-_PIXEL_CHUNKS = (b"IHDR", b"tRNS", b"IDAT", b"IEND")
+_PIXEL_CHUNKS = (b"IHDR", b"tRNS", b"IDAT")
+_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def count_bits(image: Image.Image, head: bytes) -> int:
@@ -47,11 +48,11 @@ def read_deep(stream: BinaryIO, image: Image.Image) -> NDArray[np.uint16] | None
 
 
 def _strip(png: bytes) -> bytes:
-    """Leave the chunks that hold pixels: libpng prints a warning of its own for many a profile."""
+    """Leave the chunks that hold pixels: libpng prints a warning of its own for many a profile, or a missing end."""
     kept, at = [png[:8]], 8
     while at < len(png):
         end = at + 12 + int.from_bytes(png[at : at + 4], "big")
         if png[at + 4 : at + 8] in _PIXEL_CHUNKS:
             kept.append(png[at:end])
         at = end
-    return b"".join(kept)
+    return b"".join([*kept, _END])

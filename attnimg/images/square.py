@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from attnimg.images.picture import Pixels
 
-def fit_square(pixels: NDArray[np.uint8] | NDArray[np.uint16], size: int, place: float = 0.5) -> NDArray[np.uint8]:
+
+def fit_square(pixels: Pixels, size: int, place: float = 0.5) -> NDArray[np.uint8]:
     """Return the square at `place` (0 to 1) along the longer side, scaled to size x size x 3 uint8.
 
     Scaling down averages areas, as photos are scaled down for data sets; scaling up is cubic.
@@ -15,9 +19,9 @@ def fit_square(pixels: NDArray[np.uint8] | NDArray[np.uint16], size: int, place:
     height, width = pixels.shape[:2]
     side = min(height, width)
     top, left = round(place * (height - side)), round(place * (width - side))
-    square = pixels[top : top + side, left : left + side]
+    square: NDArray[Any] = pixels[top : top + side, left : left + side]
     if side != size:
         square = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_CUBIC)
     if square.dtype == np.uint16:
-        square = (square // 257).astype(np.uint8)
+        square = square // 257
     return np.ascontiguousarray(square, dtype=np.uint8)

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from attnimg import checkpoints
 from attnimg.attention import Recorder
 from attnimg.errors import Unavailable
+from attnimg.images.picture import Pixels
 from attnimg.images.square import fit_square
 from attnimg.nets.classifier import Classifier as Net
 from attnimg.nets.classifier import ClassifierConfig
@@ -96,7 +97,7 @@ class Classifier:
         arrays = [np.asarray(p.convert("RGB") if isinstance(p, Image.Image) else p) for p in images]
         return [self.best(scores, topk) for scores in self.predict([self.prepare(a) for a in arrays])]
 
-    def prepare(self, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Prepared:
+    def prepare(self, pixels: Pixels) -> Prepared:
         """Cut and scale the views of a picture, H x W x 3; the host's part, for any thread."""
         height, width = pixels.shape[:2]
         count = self.views if width != height else 1

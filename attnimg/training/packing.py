@@ -54,4 +54,4 @@ def read_square(file: str, size: int) -> Pixels:
         picture = read(Source(file, PurePath(Path(file).name)), shortest=size)
     except ImageError as error:
         raise UsageError(f"{file} cannot be used for training: {error.message} Remove or mend it.") from error
-    return fit_square(picture.pixels, size)
+    return fit_square(picture.on_white(), size)
