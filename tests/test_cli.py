@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -254,47 +252,3 @@ def test_models_and_doctor(run: Run, model: Path) -> None:
     status, out, _ = run("doctor")
     assert status in (0, 4)  # 4 in a checkout without weights
     assert {"attnimg", "python", "torch", "weights"} <= {line.split()[0] for line in out.splitlines()}
-
-
-def start(*args: object, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "attnimg", *map(str, args)]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
-
-
-@pytest.fixture
-def many(photos: Path) -> Path:
-    for i in range(500):
-        (photos / f"{i:03}.jpg").hardlink_to(photos / "a.jpg")
-    return photos
-
-
-def test_sigterm_keeps_what_is_finished(many: Path, model: Path) -> None:
-    with start("classify", many, "--model", model, "--batch-size", 1, "--format", "json") as child:
-        assert child.stdout
-        first = child.stdout.readline()
-        child.terminate()
-        out, err = child.communicate(timeout=20)
-    records = json.loads(first + out)
-    assert 0 < len(records) < 500
-    assert err.splitlines()[-1].startswith(b"Interrupted: %d done" % len(records))
-    assert child.returncode == 143
-
-
-def test_a_closed_stdout_ends_quietly(many: Path, model: Path) -> None:
-    with start("classify", many, "--model", model, "--batch-size", 1, "--format", "json") as child:
-        assert child.stdout
-        assert child.stderr
-        child.stdout.readline()
-        child.stdout.close()
-        assert child.stderr.read() == b""
-    assert child.returncode == 141
-
-
-def test_ctrl_c_does_not_wait_for_stdin(model: Path) -> None:
-    with start("classify", "--from-file", "-", "--model", model, stdin=subprocess.PIPE) as child:
-        time.sleep(2)  # most likely it is importing torch; both ways end the same
-        child.send_signal(signal.SIGINT)
-        assert child.wait(10) == 130
-        assert child.stderr
-        assert b"Traceback" not in child.stderr.read()

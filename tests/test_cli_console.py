@@ -29,8 +29,10 @@ def _terminal_kind(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_bar_shows_count_rate_and_failures_on_stderr_only() -> None:
     out, err = io.StringIO(), Terminal()
     with Console(out, err).progress("images") as progress:
+        progress.update(1, 12, "")
+        time.sleep(0.1)
         progress.update(3, 12, "1 failed")
-        time.sleep(0.4)
+        time.sleep(0.8)
     shown = strip_escapes(err.getvalue())
     assert "3/12" in shown
     assert "1 failed" in shown

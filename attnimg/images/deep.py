@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import BinaryIO
 
 import cv2
@@ -48,11 +49,11 @@ def read_deep(stream: BinaryIO, image: Image.Image) -> NDArray[np.uint16] | None
 
 
 def _strip(png: bytes) -> bytes:
-    """Leave the chunks that hold pixels: libpng prints a warning of its own for many a profile, or a missing end."""
+    """Leave the chunks that hold pixels, made whole: libpng prints of odd profiles and of checksums cut off."""
     kept, at = [png[:8]], 8
     while at < len(png):
-        end = at + 12 + int.from_bytes(png[at : at + 4], "big")
+        end = at + 8 + int.from_bytes(png[at : at + 4], "big")
         if png[at + 4 : at + 8] in _PIXEL_CHUNKS:
-            kept.append(png[at:end])
-        at = end
+            kept += [png[at:end], zlib.crc32(png[at + 4 : end]).to_bytes(4, "big")]
+        at = end + 4
     return b"".join([*kept, _END])

@@ -29,6 +29,7 @@ from PIL import (
     TiffImagePlugin,  # noqa: F401
     UnidentifiedImageError,
     WebPImagePlugin,  # noqa: F401
+    _imaging,
 )
 
 from attnimg.errors import ImageError
@@ -54,7 +55,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 # libtiff writes on stderr what Pillow raises as well. Where Pillow hides the function (on Windows) it goes on doing so.
 with suppress(OSError, AttributeError):
-    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)  # type: ignore[attr-defined]
+    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "I;16", "I;16B")
 # EXIF 2.32, 4.6.4 A: whether to transpose, then how to flip in OpenCV's code (0 upside down, 1 sideways, -1 both).
@@ -147,7 +148,7 @@ def _decoding() -> Iterator[None]:
     except (ImageError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
-        raise ImageError("too-large", f"{error} Raise --max-pixels.") from error
+        raise ImageError("too-large", "It has more than twice the pixels that --max-pixels allows. Raise it.") from error
     except UnidentifiedImageError as error:
         raise ImageError("damaged", "Its header is broken or of a layout that is not read. Save it anew.") from error
     except Exception as error:  # a broken file can make a decoder raise anything

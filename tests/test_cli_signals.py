@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+# The program with one more command, whose job needs no torch and takes its time.
+PROGRAM = """
+import time
+import typer
+from attnimg.cli.batch import Search, run_batch
+from attnimg.cli.console import Console
+from attnimg.cli.main import app, main
+from attnimg.cli.options import Compute, Inputs, Report, spread
+from attnimg.results import Classified
+
+class Slow:
+    def admit(self, source): return None
+    def read(self, source): return time.sleep(0.01)
+    def shape(self, ready): return None
+    def pixels(self, ready): return 1
+    def predict(self, batch): return batch
+    def write(self, source, ready, outcome): return Classified(source.path, "slow", ())
+
+@app.command()
+@spread
+def slow(inputs: Inputs, report: Report) -> None:
+    search = Search(inputs, None)
+    compute = Compute(batch_size=1, workers=1)
+    console = Console.of_process(report.quiet)
+    console.say("ready")
+    raise typer.Exit(run_batch(search, Slow(), Classified, compute=compute, report=report, console=console))
+
+main()
+"""
+
+
+def start(*args: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", PROGRAM, "slow", *args]
+    return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.fixture
+def listing(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("photos")
+    photo = folder / "photo.jpg"
+    photo.touch()
+    listing = folder / "list"
+    listing.write_text(f"{photo}\n" * 5000)
+    return str(listing)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_what_is_finished_is_kept(listing: str, number: signal.Signals, status: int) -> None:
+    with start("--from-file", listing, "--format", "json") as child:
+        assert child.stdout
+        assert child.stderr
+        first = child.stdout.readline() + child.stdout.readline()
+        child.send_signal(number)
+        records = json.loads(first + child.stdout.read())
+        last = b"Interrupted: %d done, 0 skipped, 0 failed, 0 passed over" % len(records)
+        assert child.stderr.read().splitlines() == [b"ready", last]
+    assert 0 < len(records) < 5000
+    assert child.returncode == status
+
+
+@pytest.mark.parametrize("style", ["table", "jsonl", "csv", "json"])
+def test_a_closed_stdout_ends_quietly(listing: str, style: str) -> None:
+    with start("--from-file", listing, "--format", style) as child:
+        assert child.stdout
+        assert child.stderr
+        child.stdout.readline()
+        child.stdout.close()
+        assert child.stderr.read() == b"ready\n"
+    assert child.returncode == 141
+
+
+def test_ctrl_c_does_not_wait_for_stdin() -> None:
+    with start("--from-file", "-", stdin=subprocess.PIPE) as child:
+        assert child.stderr
+        assert child.stderr.readline() == b"ready\n"
+        time.sleep(0.1)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(10) == 130
+        assert child.stderr.read() == b"Interrupted: 0 done, 0 skipped, 0 failed, 0 passed over\n"
