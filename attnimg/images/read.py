@@ -148,7 +148,7 @@ def _decoding() -> Iterator[None]:
     except (ImageError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
-        raise ImageError("too-large", "It has more than twice the pixels that --max-pixels allows. Raise it.") from error
+        raise ImageError("too-large", "It has over twice the pixels that --max-pixels allows. Raise it.") from error
     except UnidentifiedImageError as error:
         raise ImageError("damaged", "Its header is broken or of a layout that is not read. Save it anew.") from error
     except Exception as error:  # a broken file can make a decoder raise anything
