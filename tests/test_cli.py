@@ -16,6 +16,18 @@ from attnimg.cli.main import main
 from attnimg.cli.options import Inputs
 
 Run = Callable[..., tuple[int, str, str]]
+RECIPE = """
+epochs = 2
+size = 32
+start_size = 32
+batch_size = 12
+precision = "fp32"
+[net]
+width = 8
+[net.backbone]
+widths = [4, 8]
+depths = [1, 1]
+"""
 HEAVY = ("torch", "numpy", "cv2", "PIL", "kornia", "lightning", "matplotlib")
 
 
@@ -217,6 +229,28 @@ def test_cuda_is_never_the_cpu(run: Run, photos: Path, model: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
     assert run("classify", photos, "--model", model, "--device", "cuda")[0] == 4
+
+
+def test_train_then_evaluate_then_classify(run: Run, classes: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(RECIPE)
+    status, out, _ = run(
+        *("train", "classify", classes, "-o", tmp_path / "run", "--recipe", tmp_path / "tiny.toml"),
+        *("--epochs", 1, "--device", "cpu", "--quiet"),
+    )
+    weights = Path(out.strip())
+    assert (status, weights.parent) == (0, tmp_path / "run")
+    assert len((weights.parent / "log.csv").read_text().splitlines()) == 2
+
+    evaluate = ("evaluate", "classify", classes, "--model", weights, "--device", "cpu", "--quiet")
+    status, out, err = run(*evaluate, "-o", tmp_path / "report")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["images"] == 24
+    assert (tmp_path / "report" / "confusion.png").is_file()
+    assert run(*evaluate, "--format", "csv")[1].splitlines()[:2] == ["name,value", "images,24"]
+
+    status, out, _ = run("classify", classes / "val" / "rose" / "000.png", "--model", weights, "--device", "cpu")
+    assert status == 0
+    assert {p["label"] for p in json.loads(out)["predictions"]} == {"blue sky", "grass", "rose"}
 
 
 def test_training_without_its_extra_is_4(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

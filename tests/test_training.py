@@ -78,6 +78,14 @@ def test_resuming_from_inside_an_epoch_is_bit_for_bit_the_undisturbed_run(
     assert log(tmp_path / "whole") == log(tmp_path / "parts")
 
 
+def test_a_run_is_neither_begun_twice_nor_resumed_from_nothing(classes: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no run to resume"):
+        train_classifier(SMALL, classes, tmp_path / "run", device="cpu", resume=True)
+    train_classifier(SMALL, classes, tmp_path / "run", device="cpu", steps=1)
+    with pytest.raises(UsageError, match="--resume"):
+        train_classifier(SMALL, classes, tmp_path / "run", device="cpu")
+
+
 def test_another_seed_is_another_run(classes: Path, tmp_path: Path) -> None:
     a = train_classifier(SMALL, classes, tmp_path / "a", device="cpu", steps=2)
     b = train_classifier(dataclasses.replace(SMALL, seed=1), classes, tmp_path / "b", device="cpu", steps=2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Annotated, Literal
@@ -56,16 +55,15 @@ def evaluate_classify(
             data,
             batch_size=compute.batch_size,
             workers=compute.threads,
-            watch=lambda done, total: bar.update(done, total, ""),
+            watch=lambda done, total: bar.update(done, total),
         )
     results = {"images": metrics.images, **dict(metrics.results())}
     match format or ("table" if console.out.isatty() else "json"):
         case "json":
             console.print(json.dumps(results))
         case "csv":
-            writer = csv.writer(console.out)
-            writer.writerow(("name", "value"))
-            writer.writerows(results.items())
+            for name, value in {"name": "value", **results}.items():
+                console.print(f"{name},{value}")
         case _:
             for name, value in results.items():
                 console.print(f"{name:<12}{value:>10,}" if name == "images" else f"{name:<12}{value:>10.4f}")

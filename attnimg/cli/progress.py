@@ -18,7 +18,7 @@ REDRAW_AFTER = 0.1  # seconds of silence after which a bar that shares the termi
 class Progress:
     """Tells nobody."""
 
-    def update(self, done: int, total: int | None, note: str) -> None:
+    def update(self, done: int, total: int | None, note: str = "") -> None:
         """Tell that `done` of `total` (None: not known yet) are finished. note: what else is to be known, in words."""
 
     def aside(self) -> AbstractContextManager[None]:
@@ -36,13 +36,14 @@ class Log(Progress):
         self.err, self.unit, self.clock = err, unit, clock
         self.started = self.told = clock()
 
-    def update(self, done: int, total: int | None, note: str) -> None:
+    def update(self, done: int, total: int | None, note: str = "") -> None:
         """Write the line when it is time."""
         now = self.clock()
         if now - self.told >= LOG_EVERY:
             self.told = now
             of = f" of {total}" if total is not None else ""
-            self.err.write(f"{done}{of} {self.unit}, {done / (now - self.started):.1f} per second, {note}\n")
+            parts = (f"{done}{of} {self.unit}", f"{done / (now - self.started):.1f} per second", note)
+            self.err.write(", ".join(filter(None, parts)) + "\n")
             self.err.flush()
 
 
@@ -66,7 +67,7 @@ class Bar(Progress):
         self.lock, self.closed = threading.Lock(), threading.Event()
         threading.Thread(target=self._come_back, name="attnimg-bar", daemon=True).start()
 
-    def update(self, done: int, total: int | None, note: str) -> None:
+    def update(self, done: int, total: int | None, note: str = "") -> None:
         """Set the numbers; a thread of rich's draws them."""
         rate = done / max(time.monotonic() - self.started, 1e-3)
         self.bars.update(self.task, completed=done, total=total, rate=rate, note=note)

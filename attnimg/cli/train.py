@@ -78,8 +78,8 @@ def train_classify(
     with console.progress("steps") as bar:
 
         def watch(progress: Progress, total: int) -> None:
-            mean = progress.loss / max(1, progress.counted)
-            bar.update(progress.step, total, f"loss {mean:.3f}, best {max(0.0, progress.best):.3f}")
+            best = f", best {progress.best:.3f}" if progress.best_epoch >= 0 else ""
+            bar.update(progress.step, total, f"loss {progress.loss / max(1, progress.counted):.3f}{best}")
 
         path = train_classifier(
             chosen,

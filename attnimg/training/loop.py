@@ -24,6 +24,7 @@ from attnimg.training.recipe import Recipe
 from attnimg.training.schedule import image_size, learning_rate
 from attnimg.training.state import load_state, save_state
 
+STATE = "state.safetensors"
 SAVE_EVERY = 120.0  # seconds; what a killed run loses at the most
 
 
@@ -82,7 +83,7 @@ def fit(
     trained, optimizer = fabric.setup(net, build_optimizer(recipe, net))
     progress, log = Progress(), Log(folder / "log.csv")
     if resume:
-        state = load_state(folder / "state.safetensors")
+        state = load_state(folder / STATE)
         net.load_state_dict(state["net"])
         averaged.load_state_dict(state["averaged"])
         optimizer.load_state_dict(state["optimizer"])
@@ -92,7 +93,7 @@ def fit(
     def save() -> None:
         if fabric.is_global_zero:
             parts = {"net": net.state_dict(), "averaged": averaged.state_dict(), "optimizer": optimizer.state_dict()}
-            save_state(folder / "state.safetensors", {**parts, "progress": vars(progress)})
+            save_state(folder / STATE, {**parts, "progress": vars(progress)})
 
     started = time.monotonic() - progress.seconds
     saved = time.monotonic()

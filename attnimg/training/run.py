@@ -19,7 +19,7 @@ from attnimg.tasks.preprocessing import Normalize
 from attnimg.training.classification import Classification
 from attnimg.training.curves import draw_curves
 from attnimg.training.log import Log
-from attnimg.training.loop import Progress, fit
+from attnimg.training.loop import STATE, Progress, fit
 from attnimg.training.packing import pack
 from attnimg.training.recipe import Recipe, dump_toml
 
@@ -48,6 +48,10 @@ def train_classifier(
     else a seeded tenth of the training images). start_from: a model's name or path whose weights are the start, where
     shapes agree.
     """
+    if resume and not (folder / STATE).is_file():
+        raise UsageError(f"{folder} holds no run to resume; leave --resume out to begin one.")
+    if not resume and (folder / STATE).is_file():
+        raise UsageError(f"{folder} holds a run already; add --resume to go on with it, or choose another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     classes = read_classes(data)
     recipe = dataclasses.replace(recipe, net=dataclasses.replace(recipe.net, classes=len(classes)))
