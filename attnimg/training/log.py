@@ -13,12 +13,13 @@ class Log:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def resume(self, epochs: int) -> None:
-        """Drop the rows from epoch `epochs` on, which a resumed run writes again."""
-        rows = [row for row in self.read() if int(row["epoch"]) < epochs]
-        self.path.unlink(missing_ok=True)
-        for row in rows:
-            self.write(row)
+    def keep(self, epochs: int) -> None:
+        """Drop the rows after the first `epochs`, which a resumed run writes again; the file is whole at all times."""
+        if self.path.is_file():
+            lines = self.path.read_text().splitlines(keepends=True)
+            partial = self.path.with_suffix(".partial")
+            partial.write_text("".join(lines[: 1 + epochs]))
+            partial.replace(self.path)
 
     def read(self) -> list[dict[str, str]]:
         """Return the rows so far."""
@@ -28,10 +29,9 @@ class Log:
             return list(csv.DictReader(file))
 
     def write(self, row: Mapping[str, object]) -> None:
-        """Append one row; epoch 0 begins a new file."""
-        fresh = not self.path.is_file() or str(row["epoch"]) == "0"
-        with self.path.open("w" if fresh else "a", newline="") as file:
-            writer = csv.DictWriter(file, list(row))
-            if fresh:
+        """Append one row."""
+        with self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, list(row), lineterminator="\n")
+            if file.tell() == 0:
                 writer.writeheader()
             writer.writerow(row)

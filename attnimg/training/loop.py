@@ -2,11 +2,12 @@
 
 All randomness of step k is drawn from (seed, k) and the order of epoch e from (seed, e), so the state on disk needs no
 generator state, and a run that was stopped anywhere goes on as if it had not been. Devices and precision are Lightning
-Fabric's.
+Fabric's; with several devices each takes its share of every batch, and the first validates, logs and writes.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,15 +17,19 @@ from typing import Any, Protocol
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from attnimg.errors import UsageError
+from attnimg.training.averaging import average
+from attnimg.training.interrupts import held_back
 from attnimg.training.log import Log
 from attnimg.training.optimizers import build_optimizer
 from attnimg.training.recipe import Recipe
 from attnimg.training.schedule import image_size, learning_rate
 from attnimg.training.state import load_state, save_state
 
-STATE = "state.safetensors"
+LOG = "log.csv"
+LAST = "checkpoint-last.safetensors"
+BEST = "checkpoint-best.safetensors"
 SAVE_EVERY = 120.0  # seconds; what a killed run loses at the most
 
 
@@ -49,14 +54,114 @@ class Task(Protocol):
 
 @dataclass
 class Progress:
-    """Where a run is. step counts from 0 over the whole run; loss is summed over `counted` steps of the epoch."""
+    """Where a run is. step, epochs: how many are finished; an epoch is when it is validated. loss: summed over `counted` steps."""
 
     step: int = 0
+    epochs: int = 0
     best: float = float("-inf")
     best_epoch: int = -1
     loss: float = 0.0
     counted: int = 0
     seconds: float = 0.0
+
+
+class Run:
+    """A net in training, all its state, and its files in `folder`: the log, the last state and the best net."""
+
+    def __init__(self, task: Task, net: nn.Module, recipe: Recipe, folder: Path, fabric: Fabric) -> None:
+        if recipe.batch_size % fabric.world_size:
+            raise UsageError(f"A batch of {recipe.batch_size} does not split among {fabric.world_size} devices.")
+        self.task, self.recipe, self.folder, self.fabric = task, recipe, folder, fabric
+        self.steps_per_epoch = max(1, task.examples // recipe.batch_size)
+        self.steps = self.steps_per_epoch * recipe.epochs
+        self.net = net.to(fabric.device).to(memory_format=torch.channels_last)
+        self.averaged = average(self.net, recipe.ema)
+        self.trained, self.optimizer = fabric.setup(self.net, build_optimizer(recipe, self.net))
+        self.progress, self.log = Progress(), Log(folder / LOG)
+        self._saved = time.monotonic()
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or patience has run out."""
+        done, patience = self.progress.epochs, self.recipe.patience
+        return done >= self.recipe.epochs or 0 < patience < done - self.progress.best_epoch
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {"net": self.net, "averaged": self.averaged, "optimizer": self.optimizer}
+        return {**parts, "precision": self.fabric.strategy.precision}  # fp16 has a scale that grows and shrinks
+
+    def save(self) -> None:
+        """Write the state from which `load` goes on."""
+        if self.fabric.is_global_zero:
+            states = {name: part.state_dict() for name, part in self._parts().items()}
+            save_state(self.folder / LAST, {**states, "progress": vars(self.progress)})
+        self._saved = time.monotonic()
+
+    def load(self) -> None:
+        """Go on from the state on disk."""
+        state = load_state(self.folder / LAST)
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.progress = Progress(**state["progress"])
+        if self.fabric.is_global_zero:
+            self.log.keep(self.progress.epochs)
+
+    def train_epoch(self, last: int, after_step: Callable[[], None]) -> None:
+        """Take the steps of the current epoch that are not done yet, up to step `last` of the run."""
+        self.trained.train()
+        progress, size = self.progress, self.recipe.batch_size
+        order = torch.randperm(
+            self.task.examples, generator=torch.Generator().manual_seed(self.recipe.seed * 100_003 + progress.epochs)
+        )
+        begin = progress.epochs * self.steps_per_epoch
+        for k in range(progress.step - begin, min(self.steps_per_epoch, last - begin)):
+            started = time.monotonic()
+            indices = order[k * size : (k + 1) * size][self.fabric.global_rank :: self.fabric.world_size]
+            loss = self._step(indices.tolist())
+            progress.step += 1
+            progress.loss, progress.counted = progress.loss + loss, progress.counted + 1
+            progress.seconds += time.monotonic() - started
+            if time.monotonic() - self._saved > SAVE_EVERY:
+                self.save()
+            after_step()
+
+    def _step(self, indices: list[int]) -> float:
+        recipe, step, fabric = self.recipe, self.progress.step, self.fabric
+        torch.manual_seed((recipe.seed << 32) + step * fabric.world_size + fabric.global_rank)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, (step + 1) / self.steps)
+        self.optimizer.zero_grad()
+        batch = self.task.batch(indices, fabric.device)
+        loss = self.task.loss(self.trained, batch, image_size(recipe, self.progress.epochs))
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise UsageError(f"The loss is no number at step {step}. Lower --learning-rate, or set clip_gradient.")
+        fabric.backward(loss)
+        if recipe.clip_gradient:
+            fabric.clip_gradients(self.trained, self.optimizer, max_norm=recipe.clip_gradient)
+        self.optimizer.step()
+        self.averaged.update_parameters(self.net)
+        return value
+
+    def finish_epoch(self) -> None:
+        """Validate the averaged net, log, and keep it if it is the best so far."""
+        progress, epoch = self.progress, self.progress.epochs
+        train_loss = self.fabric.all_reduce(torch.tensor(progress.loss / progress.counted), reduce_op="mean")
+        measures: dict[str, float] = {}
+        if self.fabric.is_global_zero:
+            net = self.averaged.module.eval()
+            with torch.inference_mode(), self.fabric.autocast():
+                measures = dict(self.task.validate(net, self.fabric.device))
+            rate, size = learning_rate(self.recipe, progress.step / self.steps), image_size(self.recipe, epoch)
+            row = {"epoch": epoch, "size": size, "rate": rate, "train_loss": float(train_loss)}
+            self.log.write({**row, **measures, "seconds": round(progress.seconds)})
+        measures = self.fabric.broadcast(measures)
+        if measures[self.task.score] > progress.best:
+            progress.best, progress.best_epoch = measures[self.task.score], epoch
+            if self.fabric.is_global_zero:
+                save_state(self.folder / BEST, {"net": self.averaged.module.state_dict(), "measures": measures})
+        progress.loss, progress.counted, progress.epochs = 0.0, 0, epoch + 1
+        self.save()
 
 
 def fit(
@@ -70,112 +175,30 @@ def fit(
     steps: int | None = None,
     watch: Callable[[Progress, int], None] = lambda progress, total: None,
 ) -> nn.Module:
-    """Train `net` and return the averaged net of the best epoch, in evaluation mode on the CPU.
+    """Train `net` and return the averaged net of the best epoch, in evaluation mode on the run's device.
 
-    folder: takes log.csv, state.safetensors and best.safetensors. resume: go on from the state there. steps: stop after
-    this many (for rehearsals and tests), leaving a state to resume from. watch: is told after every step, with the
-    total.
+    folder: takes the log, the last state and the best net. resume: go on from the state there. steps: stop after this
+    many (for rehearsals and tests), leaving a state to resume from. watch: is told after every step, with the total.
+    UsageError: the loss is no number any more.
     """
-    per_epoch = max(1, task.examples // recipe.batch_size)
-    total = per_epoch * recipe.epochs
-    net = net.to(fabric.device).to(memory_format=torch.channels_last)
-    averaged = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)  # type: ignore[no-untyped-call]
-    trained, optimizer = fabric.setup(net, build_optimizer(recipe, net))
-    progress, log = Progress(), Log(folder / "log.csv")
+    run = Run(task, net, recipe, folder, fabric)
     if resume:
-        state = load_state(folder / STATE)
-        net.load_state_dict(state["net"])
-        averaged.load_state_dict(state["averaged"])
-        optimizer.load_state_dict(state["optimizer"])
-        progress = Progress(**state["progress"])
-        log.resume(progress.step // per_epoch)
+        run.load()
+    last = run.steps if steps is None else min(run.steps, run.progress.step + steps)
+    with held_back() as let_through:
 
-    def save() -> None:
-        if fabric.is_global_zero:
-            parts = {"net": net.state_dict(), "averaged": averaged.state_dict(), "optimizer": optimizer.state_dict()}
-            save_state(folder / STATE, {**parts, "progress": vars(progress)})
+        def after_step() -> None:
+            watch(run.progress, run.steps)
+            let_through(run.save)
 
-    started = time.monotonic() - progress.seconds
-    saved = time.monotonic()
-    last = total if steps is None else min(total, progress.step + steps)
-    try:
-        while progress.step < last:
-            epoch, within = divmod(progress.step, per_epoch)
-            trained.train()
-            order = torch.randperm(
-                task.examples, generator=torch.Generator().manual_seed(recipe.seed * 100_003 + epoch)
-            )
-            for k in range(within, min(per_epoch, last - epoch * per_epoch)):
-                indices = order[k * recipe.batch_size : (k + 1) * recipe.batch_size]
-                mine = indices[fabric.global_rank :: fabric.world_size].tolist()
-                loss = _step(task, trained, optimizer, recipe, fabric, mine, epoch, progress.step, total)
-                averaged.update_parameters(net)
-                progress.step += 1
-                progress.loss, progress.counted = progress.loss + loss, progress.counted + 1
-                progress.seconds = time.monotonic() - started
-                watch(progress, total)
-                if time.monotonic() - saved > SAVE_EVERY:
-                    save()
-                    saved = time.monotonic()
-            if progress.step % per_epoch == 0:
-                if _finish_epoch(task, averaged.module, recipe, folder, fabric, progress, log, epoch):
-                    break
-                save()
-                saved = time.monotonic()
-    finally:
-        save()
-    if (folder / "best.safetensors").is_file():
-        averaged.module.load_state_dict(load_state(folder / "best.safetensors")["net"])
-    result: nn.Module = averaged.module.cpu().eval()
+        while not run.finished and run.progress.step < last:
+            run.train_epoch(last, after_step)
+            if run.progress.step == (run.progress.epochs + 1) * run.steps_per_epoch:
+                run.finish_epoch()
+                let_through(run.save)
+        run.save()
+    fabric.barrier()
+    if (folder / BEST).is_file():
+        run.averaged.module.load_state_dict(load_state(folder / BEST)["net"])
+    result: nn.Module = run.averaged.module.eval()
     return result
-
-
-def _step(
-    task: Task,
-    net: Any,
-    optimizer: Any,
-    recipe: Recipe,
-    fabric: Fabric,
-    indices: list[int],
-    epoch: int,
-    step: int,
-    total: int,
-) -> float:
-    torch.manual_seed((recipe.seed << 32) + step * fabric.world_size + fabric.global_rank)
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(recipe, (step + 1) / total)
-    optimizer.zero_grad()
-    loss = task.loss(net, task.batch(indices, fabric.device), image_size(recipe, epoch))
-    fabric.backward(loss)
-    if recipe.clip_gradient:
-        fabric.clip_gradients(net, optimizer, max_norm=recipe.clip_gradient)
-    optimizer.step()
-    return float(loss.detach())
-
-
-def _finish_epoch(
-    task: Task,
-    net: nn.Module,
-    recipe: Recipe,
-    folder: Path,
-    fabric: Fabric,
-    progress: Progress,
-    log: Log,
-    epoch: int,
-) -> bool:
-    """Validate, log, keep the best; returns whether patience has run out."""
-    net.eval()
-    with torch.inference_mode(), fabric.autocast():
-        measures = dict(task.validate(net, fabric.device))
-    rate, size = (
-        learning_rate(recipe, (progress.step) / (progress.step / (epoch + 1) * recipe.epochs)),
-        image_size(recipe, epoch),
-    )
-    row = {"epoch": epoch, "size": size, "rate": rate, "train_loss": progress.loss / max(1, progress.counted)}
-    log.write({**row, **measures, "seconds": round(progress.seconds)})
-    progress.loss, progress.counted = 0.0, 0
-    if measures[task.score] > progress.best:
-        progress.best, progress.best_epoch = measures[task.score], epoch
-        if fabric.is_global_zero:
-            save_state(folder / "best.safetensors", {"net": net.state_dict(), "measures": measures})
-    return 0 < recipe.patience <= epoch - progress.best_epoch
