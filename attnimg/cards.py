@@ -7,14 +7,13 @@ stands in one place only, the header; `python -m attnimg.cards weights` writes e
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attnimg.checkpoints import read_header
+from attnimg.checkpoints import read_header, sha256
 from attnimg.errors import AttnimgError, Unavailable
 
 TASKS = {
@@ -61,9 +60,7 @@ def render_cards(folder: Path) -> dict[str, str]:
     texts, manifest = {}, {}
     for file in files:
         header = read_header(file)
-        with file.open("rb") as opened:
-            digest = hashlib.file_digest(opened, "sha256").hexdigest()
-        entry = {"file": file.name, "sha256": digest, "size": file.stat().st_size, "task": header["task"]}
+        entry = {"file": file.name, "sha256": sha256(file), "size": file.stat().st_size, "task": header["task"]}
         manifest[file.stem] = entry
         texts[f"{file.stem}.md"] = render_card(file.stem, header, entry)
     return {**texts, "manifest.json": json.dumps(manifest, indent=2, sort_keys=True) + "\n"}

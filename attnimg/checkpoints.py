@@ -105,7 +105,10 @@ def verify(path: Path) -> None:
     """Check a weight file against the manifest beside it and read it whole; `Unavailable` says what is wrong."""
     manifest = path.with_name("manifest.json")
     if manifest.is_file():
-        entry = json.loads(manifest.read_text()).get(path.stem)
-        if entry is not None and entry["sha256"] != sha256(path):
+        try:
+            digest = json.loads(manifest.read_text())[path.stem]["sha256"]
+        except (ValueError, KeyError, TypeError):
+            raise Unavailable(f"{path} is not listed in {manifest}; install attnimg again.") from None
+        if digest != sha256(path):
             raise Unavailable(f"{path} is not the file that was shipped (its SHA-256 differs); install attnimg again.")
     read(path)

@@ -53,16 +53,30 @@ def class_root(data: Path) -> Path:
     return data / "train" if (data / "train").is_dir() else data
 
 
-def find_examples(root: Path, classes: Sequence[ClassName]) -> Examples:
-    """Return the images below root/<class id>, in sorted order; `UsageError` for a class that is missing or empty."""
+def find_examples(root: Path, classes: Sequence[ClassName], *, all_classes: bool = True) -> Examples:
+    """Return the images below root/<class id>, in sorted order.
+
+    UsageError: a folder of `root` is no class; no class has images, or, with `all_classes`, one has none; something
+    below cannot be read.
+    """
+    ids = [c.id for c in classes]
+    unknown = sorted({p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")}.difference(ids))
+    if unknown:
+        known = ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
+        raise UsageError(f"{root / unknown[0]} is no class; name folders by the ids of the classes: {known}.")
     files: list[str] = []
     indices: list[int] = []
-    for index, name in enumerate(classes):
-        found = [s.path for s in find([str(root / name.id)]) if s.error is None] if (root / name.id).is_dir() else []
-        if not found:
-            raise UsageError(f"{root / name.id} holds no image; every class needs some.")
-        files += found
+    for index, id_ in enumerate(ids):
+        found = list(find([str(root / id_)])) if (root / id_).is_dir() else []
+        for source in found:
+            if source.error is not None:
+                raise UsageError(f"{source.path} cannot be read: {source.error}")
+        if all_classes and not found:
+            raise UsageError(f"{root / id_} holds no image; every class needs some.")
+        files += [source.path for source in found]
         indices += [index] * len(found)
+    if not files:
+        raise UsageError(f"{root} holds no images in folders named by class, such as {root / ids[0]}.")
     return Examples(tuple(files), tuple(indices))
 
 
@@ -71,6 +85,8 @@ def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Exampl
     by_class: dict[int, list[int]] = {}
     for i, c in enumerate(examples.classes):
         by_class.setdefault(c, []).append(i)
+    if alone := [i for members in by_class.values() if len(members) < 2 for i in members]:
+        raise UsageError(f"{examples.files[alone[0]]} is the only image of its class; add some, or give --val.")
     random = Random(seed)  # noqa: S311
     chosen = {i for members in by_class.values() for i in random.sample(members, max(1, round(share * len(members))))}
 

@@ -14,14 +14,15 @@ import json
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from attnimg import checkpoints
 from attnimg.cards import write_cards
-from attnimg.nets.classifier import Classifier, ClassifierConfig
-from attnimg.nets.configuration import build_config
+from attnimg.nets.build import read_architecture
+from attnimg.nets.classifier import Classifier
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 
@@ -37,27 +38,31 @@ def main() -> None:
     metrics = json.loads(args.metrics.read_text())
     header, tensors = checkpoints.read(args.run)
 
-    figures = [{"name": n, "value": metrics[n], **facts["measured"]} for n in ("top1", "top5", "loss", "ece")]
-    header["figures"] = figures + facts.get("figures", [])
+    if metrics["sha256"] != checkpoints.sha256(args.run):
+        sys.exit(f"{args.metrics} measures another file than {args.run}; evaluate that one")
+    measured = facts["measured"]
+    figures = [{"name": n, "value": round(metrics[n], 4), **measured} for n in ("top1", "top5", "loss", "ece")]
+    header["figures"] = figures + facts.get("figures", []) + header["figures"]
     header["training"] |= facts["training"]
     header["limits"] = facts["limits"]
     header["gmac"] = round(count_gmac(header), 3)
     target = WEIGHTS / f"{facts['name']}.safetensors"
     if target.is_file():
-        shipped = next(f["value"] for f in checkpoints.read_header(target)["figures"] if f["name"] == "top1")
-        if metrics["top1"] < shipped:
-            sys.exit(f"{args.run} reaches {metrics['top1']:.4f}, the shipped file {shipped:.4f}; nothing was changed")
+        shipped = checkpoints.read_header(target)["figures"]
+        same = [f["value"] for f in shipped if f["name"] == "top1" and f.get("command") == measured["command"]]
+        if same and metrics["top1"] <= same[0]:
+            sys.exit(f"{args.run} reaches {metrics['top1']:.4f}, the shipped file {same[0]:.4f}; nothing was changed")
     checkpoints.write(target, header, {n: t.half() if t.is_floating_point() else t for n, t in tensors.items()})
     for path in write_cards(WEIGHTS):
         sys.stdout.write(f"{path}\n")
 
 
-def count_gmac(header: dict[str, object]) -> float:
+def count_gmac(header: dict[str, Any]) -> float:
     """Return the multiply-accumulates of one view, in billions."""
-    architecture = {k: v for k, v in dict(header["architecture"]).items() if k != "name"}  # type: ignore[call-overload]
-    size = dict(header["preprocessing"])["size"]  # type: ignore[call-overload]
+    size = header["preprocessing"]["size"]
+    net = Classifier(read_architecture(header["architecture"])).eval()
     with FlopCounterMode(display=False) as counter:
-        Classifier(build_config(architecture, ClassifierConfig)).eval()(torch.zeros(1, 3, size, size))
+        net(torch.zeros(1, 3, size, size))
     return counter.get_total_flops() / 2e9
 
 

@@ -38,7 +38,7 @@ def build(views: int = 1) -> Classifier:
     for name, value in net.state_dict().items():
         if value.is_floating_point():
             value.copy_(torch.rand_like(value) + 0.5 if "running_var" in name else torch.randn_like(value) * 0.3)
-    return Classifier(net, HEADER, model="random", device="cpu", precision="auto", views=views)
+    return Classifier(net, HEADER, model="random", views=views).to("cpu")
 
 
 def photo(width: int, height: int, seed: int = 0) -> np.ndarray:

@@ -5,20 +5,28 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import os
+import signal
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 import torch
+from lightning.fabric import Fabric
 from torch.utils.flop_counter import FlopCounterMode
 
 from attnimg import checkpoints
-from attnimg.datasets import find_examples, read_classes, split
+from attnimg.datasets import Examples, find_examples, read_classes, split
 from attnimg.errors import UsageError
 from attnimg.nets.backbone import BackboneConfig
 from attnimg.nets.classifier import Classifier, ClassifierConfig
 from attnimg.nets.configuration import build_config
 from attnimg.tasks.classify import load_classifier
+from attnimg.training.augmentation import Augment
+from attnimg.training.classification import Classification
+from attnimg.training.loop import LAST
 from attnimg.training.recipe import RECIPES, Augmentation, Recipe, dump_toml, load_recipe
 from attnimg.training.run import train_classifier
 from attnimg.training.schedule import image_size, learning_rate
@@ -45,7 +53,7 @@ def states_equal(a: object, b: object) -> bool:
 
 
 def test_a_run_learns_and_its_file_classifies(classes: Path, tmp_path: Path) -> None:
-    plain = dataclasses.replace(SMALL, augmentation=Augmentation(crop=0.8), epochs=8, ema=0.8, learning_rate=0.05)
+    plain = dataclasses.replace(SMALL, augmentation=Augmentation(crop=0.8), epochs=8, learning_rate=0.05)
     path = train_classifier(plain, classes, tmp_path, device="cpu")
     rows = list(csv.DictReader((tmp_path / "log.csv").open()))
     assert len(rows) == 8
@@ -67,7 +75,7 @@ def test_resuming_from_inside_an_epoch_is_bit_for_bit_the_undisturbed_run(
     whole = train_classifier(SMALL, classes, tmp_path / "whole", device="cpu")
     train_classifier(SMALL, classes, tmp_path / "parts", device="cpu", steps=stop)
     parts = train_classifier(SMALL, classes, tmp_path / "parts", device="cpu", resume=True)
-    states = [load_state(folder / "state.safetensors") for folder in (tmp_path / "whole", tmp_path / "parts")]
+    states = [load_state(folder / LAST) for folder in (tmp_path / "whole", tmp_path / "parts")]
     assert states_equal(*states)
     assert states[0]["progress"]["step"] == 12
     assert whole.read_bytes() == parts.read_bytes()
@@ -92,16 +100,108 @@ def test_another_seed_is_another_run(classes: Path, tmp_path: Path) -> None:
     assert a.read_bytes() != b.read_bytes()
 
 
-def test_fine_tuning_starts_from_the_weights_that_fit(classes: Path, tmp_path: Path) -> None:
-    said: list[str] = []
+def test_fine_tuning_takes_net_and_weights_from_the_model(classes: Path, tmp_path: Path) -> None:
     first = train_classifier(SMALL, classes, tmp_path / "a", device="cpu", steps=1)
-    train_classifier(SMALL, classes, tmp_path / "b", device="cpu", steps=1, start_from=str(first), say=said.append)
-    assert any(f"start from {first}" in line for line in said)
-    wider = dataclasses.replace(
-        SMALL, net=dataclasses.replace(SMALL.net, backbone=BackboneConfig((12, 20), (1, 1)), width=20)
+    frozen = dataclasses.replace(SMALL, learning_rate=1e-9, name="other", net=ClassifierConfig())
+    path = train_classifier(frozen, classes, tmp_path / "b", device="cpu", steps=1, start_from=str(first))
+    before, after = checkpoints.read(first), checkpoints.read(path)
+    assert after[0]["architecture"] == before[0]["architecture"]
+    kernels = [n for n, t in before[1].items() if t.ndim == 4]
+    assert kernels
+    assert all(torch.allclose(before[1][n], after[1][n], atol=1e-3) for n in kernels)
+
+
+def test_a_run_that_is_interrupted_in_a_step_resumes_exactly(
+    classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_classifier(SMALL, classes, tmp_path / "whole", device="cpu")
+    seen = 0
+    backward = Fabric.backward
+
+    def interrupt(*args: object, **kwargs: object) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == 9:
+            os.kill(os.getpid(), signal.SIGINT)
+        backward(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Fabric, "backward", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train_classifier(SMALL, classes, tmp_path / "parts", device="cpu")
+    assert load_state(tmp_path / "parts" / LAST)["progress"]["step"] == 9
+    train_classifier(SMALL, classes, tmp_path / "parts", device="cpu", resume=True)
+    assert states_equal(*(load_state(tmp_path / name / LAST) for name in ("whole", "parts")))
+
+
+def test_a_run_that_dies_in_validation_resumes_exactly(
+    classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_classifier(SMALL, classes, tmp_path / "whole", device="cpu")
+
+    def die(*args: object) -> None:
+        raise RuntimeError("power cut")
+
+    train_classifier(SMALL, classes, tmp_path / "parts", device="cpu", steps=5)
+    with monkeypatch.context() as patch:
+        patch.setattr(Classification, "validate", die)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train_classifier(SMALL, classes, tmp_path / "parts", device="cpu", resume=True)
+    train_classifier(SMALL, classes, tmp_path / "parts", device="cpu", resume=True)
+    assert states_equal(*(load_state(tmp_path / name / LAST) for name in ("whole", "parts")))
+
+
+def test_patience_ends_a_run_and_is_remembered(classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Classification, "validate", lambda *_: iter([("top1", 0.5), ("loss", 1.0)]))
+    patient = dataclasses.replace(SMALL, epochs=9, patience=2)
+    train_classifier(patient, classes, tmp_path, device="cpu")
+    assert load_state(tmp_path / LAST)["progress"]["epochs"] == 3  # the first was the best, two brought nothing
+    train_classifier(patient, classes, tmp_path, device="cpu", resume=True)
+    assert load_state(tmp_path / LAST)["progress"]["epochs"] == 3
+
+
+def test_a_resumed_run_keeps_its_recipe(classes: Path, tmp_path: Path) -> None:
+    train_classifier(SMALL, classes, tmp_path, device="cpu", steps=1)
+    with pytest.raises(UsageError, match="epochs 2, not 5"):
+        train_classifier(dataclasses.replace(SMALL, epochs=5), classes, tmp_path, device="cpu", resume=True)
+
+
+def test_a_diverged_run_is_said(classes: Path, tmp_path: Path) -> None:
+    wild = dataclasses.replace(SMALL, learning_rate=1e30, warmup=0.0)
+    with pytest.raises(UsageError, match="no number"):
+        train_classifier(wild, classes, tmp_path, device="cpu")
+
+
+def test_two_processes_train_as_one(classes: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, dataclasses; from pathlib import Path\n"
+        "from test_training import SMALL; from attnimg.training.run import train_classifier\n"
+        "path = train_classifier(SMALL, Path(sys.argv[1]), Path(sys.argv[2]), device='cpu', devices=2, say=print)\n"
+        "print(path)\n"
     )
-    with pytest.raises(UsageError, match="fits this net"):
-        train_classifier(wider, classes, tmp_path / "c", device="cpu", start_from=str(first))
+    script = tmp_path / "two.py"
+    script.write_text(code)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(script), str(classes), str(tmp_path / "run")]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("3 classes") == 1
+    assert len(list(csv.DictReader((tmp_path / "run" / "log.csv").open()))) == 2
+    assert checkpoints.read_header(tmp_path / "run" / "run.safetensors")["task"] == "classify"
+
+
+@pytest.mark.parametrize("mix", ["mixup", "cutmix"])
+def test_mixed_labels_have_the_share_that_their_pixels_have(mix: str) -> None:
+    torch.manual_seed(1)
+    augment = Augment(Augmentation(crop=1.0, flip=0.0, **{mix: 1.0}))
+    classes = torch.arange(16)
+    images = (classes / 16)[:, None, None, None].expand(16, 3, 32, 32).clone()
+    mixed, found = augment(images, classes, 32)
+    assert found is not None
+    others, share = found
+    expected = (1 - share) * classes / 16 + share * others / 16
+    assert torch.allclose(mixed.mean((1, 2, 3)), expected, atol=1e-3)
+    assert share.max() > 0.05
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in RECIPES.glob("*.toml")))
@@ -109,9 +209,11 @@ def test_a_shipped_recipe_runs_for_twenty_steps(name: str, tmp_path: Path) -> No
     from conftest import make_classes
 
     data = make_classes(tmp_path / "data", per_class=4)
-    recipe = dataclasses.replace(load_recipe(name), batch_size=2, epochs=4)
+    recipe = load_recipe(name)  # in smaller batches, and so at a smaller rate
+    rate = recipe.learning_rate * 2 / recipe.batch_size
+    recipe = dataclasses.replace(recipe, batch_size=2, epochs=4, learning_rate=rate)
     path = train_classifier(recipe, data, tmp_path / "run", device="cpu", steps=20)
-    state = load_state(tmp_path / "run" / "state.safetensors")
+    state = load_state(tmp_path / "run" / LAST)
     assert state["progress"]["step"] == 20
     assert all(t.isfinite().all() for t in checkpoints.read(path)[1].values())
 
@@ -132,7 +234,14 @@ def test_recipes_survive_being_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "named"), [("epoch = 3", "epoch"), ("epochs = 'x'", "epochs"), ("epochs = ", "mine.toml")]
+    ("text", "named"),
+    [
+        ("epoch = 3", "epoch"),
+        ("epochs = 'x'", "epochs"),
+        ("epochs = 0", "at least 1"),
+        ("precision = 'fp64'", "precision"),
+        ("epochs = ", "mine.toml"),
+    ],
 )
 def test_a_wrong_recipe_is_wrong_usage_that_names_the_fault(tmp_path: Path, text: str, named: str) -> None:
     (tmp_path / "mine.toml").write_text(text)
@@ -185,6 +294,16 @@ def test_an_unreadable_training_image_is_named(tmp_path: Path) -> None:
     (data / "train" / "rose" / "cut.png").write_bytes((data / "train" / "rose" / "000.png").read_bytes()[:200])
     with pytest.raises(UsageError, match=r"cut\.png"):
         train_classifier(SMALL, data, tmp_path / "run", device="cpu")
+
+
+def test_a_class_of_one_image_is_not_split(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="only image"):
+        split(Examples(("a", "b", "c"), (0, 0, 1)), 0.1, seed=0)
+
+
+def test_a_folder_that_is_no_class_is_named(classes: Path) -> None:
+    with pytest.raises(UsageError, match="grass is no class"):
+        find_examples(classes / "train", read_classes(classes)[:1])
 
 
 def test_rare_classes_weigh_more_when_asked(tmp_path: Path) -> None:

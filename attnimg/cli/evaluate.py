@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from attnimg import checkpoints
 from attnimg.cli.console import Console
 from attnimg.cli.options import Compute, Model, Quiet, Views, spread
 
@@ -70,5 +71,6 @@ def evaluate_classify(
     if output is not None:
         from attnimg.evaluation.report import write_report
 
-        for path in write_report(output, metrics, {c.id: c.label for c in classifier.classes}):
+        labels = {c.id: c.label for c in classifier.classes}
+        for path in write_report(output, metrics, labels, sha256=checkpoints.sha256(checkpoints.find(model))):
             console.say(f"wrote {path}")

@@ -33,13 +33,21 @@ def train_classify(
     validation: Annotated[
         Path | None, typer.Option("--val", metavar="DIR", help="Validation images; default: DATA/val, else a tenth.")
     ] = None,
-    recipe: Annotated[str, typer.Option(metavar="NAME|FILE", help="A shipped recipe, or a TOML file.")] = "objects-cpu",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Shipped recipe or TOML file. Default: objects-cpu; with --from, finetune; with --resume, its own.",
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     learning_rate: Annotated[float | None, typer.Option(min=0, help="Instead of the recipe's.")] = None,
     size: Annotated[int | None, typer.Option(min=16, help="Side of the net's input, instead of the recipe's.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Instead of the recipe's.")] = None,
-    precision: Annotated[Literal["fp32", "bf16", "fp16"] | None, typer.Option(help="Instead of the recipe's.")] = None,
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"] | None, typer.Option(help="Instead of the recipe's.")
+    ] = None,
     start_from: Annotated[
         str | None, typer.Option("--from", metavar="MODEL", help="Fine-tune: start from a model's weights.")
     ] = None,
@@ -56,7 +64,7 @@ def train_classify(
     """
     console = Console.of_process(quiet)
     try:
-        from attnimg.training.run import train_classifier
+        from attnimg.training.run import RECIPE, train_classifier
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in {"lightning", "matplotlib"}:
@@ -66,8 +74,9 @@ def train_classify(
     from attnimg.training.recipe import load_recipe
 
     choose_device(device)
+    default = str(output / RECIPE) if resume else "finetune" if start_from else "objects-cpu"
     chosen = load_recipe(
-        recipe,
+        recipe or default,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -94,4 +103,5 @@ def train_classify(
             watch=watch,
             say=console.say,
         )
-    console.print(str(path))
+    if path is not None:
+        console.print(str(path))

@@ -11,19 +11,20 @@ from attnimg.evaluation.classification import ClassificationMetrics
 from attnimg.evaluation.plots import draw_confusion, draw_reliability
 
 
-def write_report(folder: Path, metrics: ClassificationMetrics, classes: Mapping[str, str]) -> list[Path]:
+def write_report(folder: Path, metrics: ClassificationMetrics, classes: Mapping[str, str], **about: str) -> list[Path]:
     """Write metrics.json, per-class.csv, confusion.csv, confusion.png and calibration.png; return their paths.
 
     folder: made when it is not there; files of these names are replaced. classes: id to label, in the order of the
-    class indices. CSV is UTF-8 with a header row. In per-class.csv a value is empty where none exists: the precision of
-    a class that was never predicted, the recall of one without images. ValueError: no images were seen, or the loss is
-    no number. Unavailable: matplotlib is missing; the tables are written all the same.
+    class indices. about: further keys of metrics.json. CSV is UTF-8 with a header row. In per-class.csv a value is
+    empty where none exists: the precision of a class that was never predicted, the recall of one without images.
+    ValueError: no images were seen, or the loss is no number. Unavailable: matplotlib is missing; the tables are
+    written all the same.
     """
     folder.mkdir(parents=True, exist_ok=True)
     ids = list(classes)
     confusion = metrics.confusion.tolist()
     columns = zip(ids, classes.values(), map(sum, confusion), *(v.tolist() for v in metrics.per_class()), strict=True)
-    text = json.dumps({"images": metrics.images, **dict(metrics.results())}, indent=2, allow_nan=False)
+    text = json.dumps({**about, "images": metrics.images, **dict(metrics.results())}, indent=2, allow_nan=False)
 
     paths = [folder / name for name in ("metrics.json", "per-class.csv", "confusion.csv")]
     paths[0].write_text(text + "\n", encoding="ascii")

@@ -26,11 +26,13 @@ def evaluate_classifier(
 ) -> ClassificationMetrics:
     """Classify DATA/val (or DATA itself, without one) and return the metrics, temperature included.
 
-    Class folders are named by the ids of the model's classes. An unreadable image is a `UsageError` that names it: a
-    measure over the rest would not be the data set's. watch: is told how many images of how many are done.
+    Class folders are named by the ids of the model's classes. A folder that is none of them, or an unreadable image, is
+    a `UsageError` that names it: a measure over the rest would not be the data set's. watch: is told how many images
+    of how many are done.
     """
     classes = [ClassName(c.id, c.label) for c in classifier.classes]
-    examples = find_examples(data / "val" if (data / "val").is_dir() else data, classes)
+    root = data / "val" if (data / "val").is_dir() else data
+    examples = find_examples(root, classes, all_classes=False)
     metrics = ClassificationMetrics(len(classes))
 
     def prepare(file: str) -> Prepared:
@@ -44,6 +46,8 @@ def evaluate_classifier(
             part = slice(start, start + batch_size)
             scores = classifier.predict(list(pool.map(prepare, examples.files[part])))
             probabilities = torch.stack([torch.from_numpy(s.probabilities) for s in scores])
-            metrics.update(probabilities.log(), torch.tensor(examples.classes[part]))
+            metrics.update(
+                probabilities.clamp(min=torch.finfo(torch.float32).tiny).log(), torch.tensor(examples.classes[part])
+            )
             watch(start + len(scores), len(examples))
     return metrics

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 
 from attnimg import attention
@@ -44,6 +45,7 @@ class Classifier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalised images N x 3 x H x W to logits N x classes."""
         x = self.expand(self.backbone(x)[-1]).relu_()  # (N, width, h, w)
-        x = self.attention(x).mean((2, 3))  # (N, width)
-        logits: Tensor = self.logits(self.dropout(x))
+        x = self.attention(x).mean((2, 3), dtype=self.logits.weight.dtype)  # (N, width)
+        with torch.autocast(x.device.type, enabled=False):  # rounded logits would round the scores
+            logits: Tensor = self.logits(self.dropout(x))
         return logits

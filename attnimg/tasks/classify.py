@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -23,9 +23,8 @@ from attnimg.attention import Recorder
 from attnimg.errors import Unavailable
 from attnimg.images.picture import Pixels
 from attnimg.images.square import fit_square
+from attnimg.nets.build import read_architecture
 from attnimg.nets.classifier import Classifier as Net
-from attnimg.nets.classifier import ClassifierConfig
-from attnimg.nets.configuration import build_config
 from attnimg.results import Prediction
 from attnimg.tasks.device import choose_device, choose_precision, prepare_net
 from attnimg.tasks.preprocessing import Normalize, to_float
@@ -73,19 +72,22 @@ class Classifier:
     net, header: as `checkpoints` keeps them. views: squares per picture, along its longer side.
     """
 
-    def __init__(
-        self, net: nn.Module, header: dict[str, Any], *, model: str, device: str, precision: str, views: int
-    ) -> None:
+    def __init__(self, net: nn.Module, header: dict[str, Any], *, model: str, views: int = 1) -> None:
         self.model = model
         self.classes = tuple(Class(**c) for c in header["classes"])
         self.shortest: int = header["preprocessing"]["size"]
         self.views = views
-        self._device = choose_device(device)
-        self._dtype = choose_precision(precision, self._device)
-        self._net = prepare_net(net, self._device)
-        self._normalize = Normalize(tuple(header["preprocessing"]["mean"]), tuple(header["preprocessing"]["std"]))
+        self._net = net
+        self._normalize = Normalize.of(header["preprocessing"])
         self._temperature: float = header["temperature"]
         self._attention: str = header["attention"]
+
+    def to(self, device: str, precision: str = "auto") -> Self:
+        """Make the net ready for inference there (see `tasks.device`); needed before the first prediction."""
+        self._device = choose_device(device)
+        self._dtype = choose_precision(precision, self._device)
+        self._net = prepare_net(self._net, self._device)
+        return self
 
     def __call__(self, images: Picture | Sequence[Picture], topk: int = 5) -> Any:
         """Classify one picture (tuple of `topk` predictions, best first) or a list of them (list of such tuples).
@@ -138,13 +140,13 @@ def load_classifier(
     if header["task"] != "classify":
         raise Unavailable(f"{model} is a model for {header['task']}, not for classify; `attnimg models` lists all.")
     try:
-        config = build_config({k: v for k, v in header["architecture"].items() if k != "name"}, ClassifierConfig)
-        net = Net(config)
+        net = Net(read_architecture(header["architecture"]))
         net.load_state_dict(tensors)
-        return Classifier(net, header, model=Path(path).stem, device=device, precision=precision, views=views)
+        classifier = Classifier(net, header, model=Path(path).stem, views=views)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise Unavailable(f"{path} does not fit this version of attnimg ({reason}); train it again.") from error
+    return classifier.to(device, precision)
 
 
 def _spread(maps: Tensor, prepared: Prepared) -> NDArray[np.float32]:

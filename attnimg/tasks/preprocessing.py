@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from kornia.enhance import normalize
@@ -15,6 +17,11 @@ class Normalize:
 
     mean: tuple[float, float, float] = (0.4802, 0.4481, 0.3975)
     std: tuple[float, float, float] = (0.2770, 0.2691, 0.2821)
+
+    @classmethod
+    def of(cls, header: Mapping[str, Any]) -> Normalize:
+        """Return what a header's `preprocessing` says."""
+        return cls(tuple(header["mean"]), tuple(header["std"]))
 
     def __call__(self, images: Tensor) -> Tensor:
         """images: N x 3 x H x W in [0, 1]; returns the same shape, of about zero mean and unit variance."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from attnimg.training.recipe import Augmentation
 
-Mix = tuple[Tensor, Tensor, Tensor]  # class a, class b, share of b: each of shape (N,)
+Mix = tuple[Tensor, Tensor]  # the other image's class and its share, each of shape (N,)
 
 
 class Augment(nn.Module):
@@ -35,8 +35,8 @@ class Augment(nn.Module):
         self.mixup = K.RandomMixUpV2(data_keys=keys)
         self.cutmix = K.RandomCutMixV2(use_correct_lambda=True, data_keys=keys)
 
-    def forward(self, images: Tensor, classes: Tensor, size: int) -> tuple[Tensor, Mix]:
-        """images: N x 3 x S x S. Returns images N x 3 x size x size and who is in them in which share."""
+    def forward(self, images: Tensor, classes: Tensor, size: int) -> tuple[Tensor, Mix | None]:
+        """images: N x 3 x S x S. Returns images N x 3 x size x size, and what was mixed into them, if anything was."""
         if self.config.crop < 1:
             images = K.RandomResizedCrop((size, size), (self.config.crop, 1.0), cropping_mode="slice")(images)
         elif size != images.shape[-1]:
@@ -47,7 +47,8 @@ class Augment(nn.Module):
             images, mixed = self.mixup(images, classes)
         elif draw < self.config.mixup + self.config.cutmix:
             images, mixed = self.cutmix(images, classes)
+            mixed[..., 2] = 1 - mixed[..., 2]  # Kornia gives the share of the own class here, of the other one in mixup
         else:
-            return images, (classes, classes, torch.zeros(len(classes), device=classes.device))
-        mixed = mixed.reshape(-1, 3)  # class a, class b, share of b
-        return images, (mixed[:, 0].long(), mixed[:, 1].long(), mixed[:, 2])
+            return images, None
+        mixed = mixed.reshape(-1, 3)
+        return images, (mixed[:, 1].long(), mixed[:, 2])

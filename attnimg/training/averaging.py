@@ -1,4 +1,4 @@
-"""The averaged net: an exponential moving average of weights and batch statistics, which is what is validated and kept."""
+"""The averaged net: an exponential moving average of weights and batch statistics; it is what is validated and kept."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch.optim.swa_utils import AveragedModel
 def average(net: nn.Module, decay: float) -> AveragedModel:
     """Return the average of `net`, to be fed by `update_parameters`.
 
-    decay: of the old average at each step, reached over the first steps as (1 + n) / (10 + n), so that short runs do not keep
-    their beginning.
+    decay: of the old average at each step, reached over the first steps as (1 + n) / (10 + n), so that short runs do
+    not keep their beginning.
     """
     return AveragedModel(net, multi_avg_fn=_moving_average(decay), use_buffers=True)
 
@@ -23,7 +23,7 @@ def _moving_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor
     def update(averages: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
         keep = min(decay, (1 + int(count)) / (10 + int(count)))
         if averages[0].is_floating_point():
-            torch._foreach_lerp_(averages, current, 1 - keep)
+            torch._foreach_lerp_(list(averages), list(current), 1 - keep)
         else:
             for old, new in zip(averages, current, strict=True):
                 old.copy_(new)

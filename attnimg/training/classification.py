@@ -47,23 +47,28 @@ class Classification:
 
     def batch(self, indices: list[int], device: torch.device) -> tuple[Tensor, ...]:
         """Return N x S x S x 3 uint8 pixels and N classes on the device."""
-        pixels = torch.from_numpy(self.pixels[np.sort(indices)])
-        return pixels.to(device, non_blocking=True), self.classes[np.sort(indices)].to(device)
+        ascending = sorted(indices)  # as they lie on the disk
+        return torch.from_numpy(self.pixels[ascending]).to(device, non_blocking=True), self.classes[ascending].to(
+            device
+        )
 
     def loss(self, net: nn.Module, batch: tuple[Tensor, ...], size: int) -> Tensor:
         """Return the mean cross-entropy of one augmented batch."""
         pixels, classes = batch
         with torch.no_grad():
-            images, (a, b, share) = self.augment(to_float(pixels), classes, size)
+            images, mix = self.augment(to_float(pixels), classes, size)
             images = self.normalize(images).contiguous(memory_format=torch.channels_last)
-        logits = net(images).float()
-        weights = self.weights.to(logits.device)
+        logits = net(images)
+        losses = self._cross_entropy(logits, classes)
+        if mix is not None:
+            others, share = mix
+            losses = (1 - share) * losses + share * self._cross_entropy(logits, others)
+        return torch.mean(losses)
+
+    def _cross_entropy(self, logits: Tensor, classes: Tensor) -> Tensor:
         smooth = self.recipe.label_smoothing
-        of_a = F.cross_entropy(logits, a, reduction="none", label_smoothing=smooth) * weights[a]
-        if a is b:
-            return torch.mean(of_a)
-        of_b = F.cross_entropy(logits, b, reduction="none", label_smoothing=smooth) * weights[b]
-        return torch.mean((1 - share) * of_a + share * of_b)
+        weights = self.weights.to(logits.device)[classes]
+        return F.cross_entropy(logits, classes, reduction="none", label_smoothing=smooth) * weights
 
     def validate(self, net: nn.Module, device: torch.device) -> Iterator[tuple[str, float]]:
         """Yield the measures on the validation images."""
@@ -78,4 +83,4 @@ class Classification:
         for start in range(0, len(pixels), VALIDATION_BATCH):
             part = torch.from_numpy(np.array(pixels[start : start + VALIDATION_BATCH])).to(device)
             images = self.normalize(to_float(part)).contiguous(memory_format=torch.channels_last)
-            yield net(images).float(), classes[start : start + VALIDATION_BATCH]
+            yield net(images), classes[start : start + VALIDATION_BATCH]

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from attnimg.training.log import Log
+
+LOSSES = ("train_loss", "loss")
+BESIDE = (*LOSSES, "epoch", "size", "rate", "seconds")
 
 
 def draw_curves(log: Log, path: Path) -> None:
-    """Draw losses (left) and the other shares that validation measured (right) over the epochs, as PNG."""
-    from matplotlib.figure import Figure
-
+    """Draw the losses (left) and what else validation measured (right) over the epochs, as PNG."""
     rows = log.read()
     if not rows:
         return
     epochs = [int(row["epoch"]) + 1 for row in rows]
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for axis, names in ((left, ("train_loss", "loss")), (right, ("top1", "top5", "ece"))):
+    measured = [name for name in rows[0] if name not in BESIDE]
+    for axis, names in ((left, LOSSES), (right, measured)):
         for name in names:
             axis.plot(epochs, [float(row[name]) for row in rows], marker=".", label=name)
         axis.set_xlabel("epoch")

@@ -31,9 +31,9 @@ def held_back() -> Iterator[Callable[[Callable[[], None]], None]]:
             before[came[0]](came[0], None)
 
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if callable(signal.getsignal(number)):
-                before[number] = signal.signal(number, note)
+        for held in (signal.SIGINT, signal.SIGTERM):
+            if callable(signal.getsignal(held)):
+                before[held] = signal.signal(held, note)
     try:
         yield let_through
     finally:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from lightning.fabric import Fabric
@@ -54,7 +54,10 @@ class Task(Protocol):
 
 @dataclass
 class Progress:
-    """Where a run is. step, epochs: how many are finished; an epoch is when it is validated. loss: summed over `counted` steps."""
+    """Where a run is.
+
+    step, epochs: how many are finished; an epoch is when it is validated. loss: summed over `counted` steps.
+    """
 
     step: int = 0
     epochs: int = 0
@@ -153,7 +156,7 @@ class Run:
             with torch.inference_mode(), self.fabric.autocast():
                 measures = dict(self.task.validate(net, self.fabric.device))
             rate, size = learning_rate(self.recipe, progress.step / self.steps), image_size(self.recipe, epoch)
-            row = {"epoch": epoch, "size": size, "rate": rate, "train_loss": float(train_loss)}
+            row = {"epoch": epoch, "size": size, "rate": rate, "train_loss": float(cast(Tensor, train_loss))}
             self.log.write({**row, **measures, "seconds": round(progress.seconds)})
         measures = self.fabric.broadcast(measures)
         if measures[self.task.score] > progress.best:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from attnimg.errors import UsageError
 from attnimg.training.recipe import Recipe
 
 
@@ -16,8 +15,6 @@ def build_optimizer(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, recipe.learning_rate, recipe.momentum, nesterov=True)
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, recipe.learning_rate, (recipe.momentum, 0.99))
-    raise UsageError(f"There is no optimizer {recipe.optimizer!r}; use sgd or adamw.")
+    return torch.optim.SGD(groups, recipe.learning_rate, recipe.momentum, nesterov=recipe.momentum > 0)

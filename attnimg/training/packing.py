@@ -19,9 +19,11 @@ from attnimg.images.square import fit_square
 
 Pixels = NDArray[np.uint8]
 
+SAY_EVERY = 10_000  # images; some seconds
+
 
 def pack(
-    examples: Examples, size: int, folder: Path, *, workers: int = 2, progress: Callable[[int], None] = lambda _: None
+    examples: Examples, size: int, folder: Path, *, workers: int = 2, say: Callable[[str], None] = lambda line: None
 ) -> Pixels:
     """Decode the examples once, centre square scaled to size x size, into a memory-mapped array N x size x size x 3.
 
@@ -39,11 +41,15 @@ def pack(
         def store(i: int) -> None:
             array[i] = read_square(examples.files[i], size)
 
-        with ThreadPoolExecutor(workers) as pool:
-            for done, _ in enumerate(pool.map(store, range(len(examples))), 1):
-                progress(done)
-        array.flush()
-        partial.rename(path)
+        try:
+            with ThreadPoolExecutor(workers) as pool:
+                for done, _ in enumerate(pool.map(store, range(len(examples))), 1):
+                    if done % SAY_EVERY == 0:
+                        say(f"read {done:,} of {len(examples):,} images")
+            array.flush()
+            partial.rename(path)
+        finally:
+            partial.unlink(missing_ok=True)
     packed: Pixels = np.load(path, mmap_mode="r")
     return packed
 

@@ -16,6 +16,9 @@ from attnimg.errors import UsageError
 from attnimg.nets.classifier import ClassifierConfig
 from attnimg.nets.configuration import build_config
 
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+OPTIMIZERS = ("sgd", "adamw")
+POOLINGS = ("region", "spatial", "none")  # what can be drawn over an image, or nothing
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -69,8 +72,25 @@ class Recipe:
     clip_gradient: float = 0.0
     ema: float = 0.998
     patience: int = 0
-    precision: str = "bf16"
+    precision: str = "auto"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        rules = {
+            "epochs must be at least 1": self.epochs >= 1,
+            "batch_size must be at least 1": self.batch_size >= 1,
+            "start_size must be at least 16 and size no smaller": 16 <= self.start_size <= self.size,
+            "warmup must be at least 0 and below 1": 0 <= self.warmup < 1,
+            "ema must be at least 0 and below 1": 0 <= self.ema < 1,
+            "balance must be between 0 and 1": 0 <= self.balance <= 1,
+            "mixup and cutmix must not sum to more than 1": self.augmentation.mixup + self.augmentation.cutmix <= 1,
+            f"precision must be one of {', '.join(PRECISIONS)}": self.precision in PRECISIONS,
+            f"optimizer must be one of {', '.join(OPTIMIZERS)}": self.optimizer in OPTIMIZERS,
+            "seed must be at least 0 and below 2 ** 31": 0 <= self.seed < 2**31,
+            f"pooling must be one of {', '.join(POOLINGS)}": self.net.pooling in POOLINGS,
+        }
+        if broken := [rule for rule, kept in rules.items() if not kept]:
+            raise ValueError("; ".join(broken))
 
 
 def load_recipe(name_or_path: str, **overrides: Any) -> Recipe:
@@ -83,9 +103,9 @@ def load_recipe(name_or_path: str, **overrides: Any) -> Recipe:
     try:
         values = tomllib.loads(path.read_text())
         recipe: Recipe = build_config({"name": path.stem, **values}, Recipe)
+        return dataclasses.replace(recipe, **{k: v for k, v in overrides.items() if v is not None})
     except (tomllib.TOMLDecodeError, TypeError, ValueError) as error:
         raise UsageError(f"{path} is not a recipe: {error}.") from error
-    return dataclasses.replace(recipe, **{k: v for k, v in overrides.items() if v is not None})
 
 
 def dump_toml(recipe: Any, section: str = "") -> str:
