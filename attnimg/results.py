@@ -33,12 +33,16 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """What classify found: predictions best first, none below the minimum score; `overlay`, the file written."""
+    """What classify found: predictions best first, none below the minimum score.
+
+    overlay: the file written. filed: where the image was sorted to.
+    """
 
     path: str
     model: str
     predictions: tuple[Prediction, ...]
     overlay: str | None = None
+    filed: str | None = None
     note: str | None = None
 
     columns: ClassVar = ("path", "model", "rank", "id", "label", "score")

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -87,3 +88,17 @@ def test_ctrl_c_does_not_wait_for_stdin() -> None:
         child.send_signal(signal.SIGINT)
         assert child.wait(10) == 130
         assert child.stderr.read() == b"Interrupted: 0 done, 0 skipped, 0 failed, 0 passed over\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_told_of_and_is_no_bug(listing: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        process = subprocess.run(
+            [sys.executable, "-c", PROGRAM, "slow", "--from-file", listing, "--format", "jsonl"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert process.returncode == 1
+    assert b"cannot be written" in process.stderr
+    assert b"Traceback" not in process.stderr

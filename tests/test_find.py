@@ -1,5 +1,6 @@
 import io
 import os
+from io import FileIO
 from pathlib import Path, PurePath
 
 import pytest
@@ -84,9 +85,9 @@ def test_links_to_files_count_and_loops_end(tmp_path: Path) -> None:
 
 def test_the_output_folder_is_passed_over(tmp_path: Path) -> None:
     make(tmp_path, "a.jpg", "out/a.png", "out/deep/b.png", "output.jpg")
-    assert paths(find([tmp_path], output=tmp_path / "out"), tmp_path) == ["a.jpg", "output.jpg"]
-    assert paths(find([tmp_path / "**"], output=tmp_path / "out"), tmp_path) == ["a.jpg", "output.jpg"]
-    assert paths(find([tmp_path], output=tmp_path), tmp_path)[0] == "a.jpg"
+    assert paths(find([tmp_path], outputs=[tmp_path / "out"]), tmp_path) == ["a.jpg", "output.jpg"]
+    assert paths(find([tmp_path / "**"], outputs=[tmp_path / "out"]), tmp_path) == ["a.jpg", "output.jpg"]
+    assert paths(find([tmp_path], outputs=[tmp_path]), tmp_path)[0] == "a.jpg"
 
 
 def test_exclude_matches_names_and_relative_paths_and_folders(tmp_path: Path) -> None:
@@ -166,3 +167,21 @@ def test_looks_no_further_than_asked(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or scandir(path))
     assert next(find([tmp_path])).path.endswith("1.jpg")
     assert not any(path.endswith("b") for path in listed)
+
+
+def test_a_list_is_taken_line_by_line_while_it_is_written(tmp_path: Path) -> None:
+    make(tmp_path, "a.jpg", "b.jpg")
+    out, into = os.pipe()
+    with FileIO(out, "r") as stdin, FileIO(into, "w") as writer:
+        found = find(from_file="-", stdin=stdin)
+        writer.write(os.fsencode(tmp_path / "a.jpg") + b"\n" + os.fsencode(tmp_path)[:3])
+        assert next(found).path == str(tmp_path / "a.jpg")
+        writer.write(os.fsencode(tmp_path)[3:] + b"/b.jpg")
+        writer.close()
+        assert [s.path for s in found] == [str(tmp_path / "b.jpg")]
+
+
+def test_a_list_that_cannot_be_opened_is_told_of_before_any_image(tmp_path: Path) -> None:
+    make(tmp_path, "a.jpg")
+    with pytest.raises(UsageError, match="no-list"):
+        next(find([tmp_path], from_file=str(tmp_path / "no-list")))

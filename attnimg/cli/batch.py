@@ -27,7 +27,7 @@ class Search:
     It runs ahead of the images that are being worked on, so that the total, and with it the time left, is soon known.
     """
 
-    def __init__(self, inputs: Inputs, output: Path | None) -> None:
+    def __init__(self, inputs: Inputs, *outputs: Path | None) -> None:
         self.counts = Counts()
         self.found = 0
         self.total: int | None = None
@@ -38,7 +38,7 @@ class Search:
             nul=inputs.nul,
             recursive=inputs.recursive,
             exclude=inputs.exclude or (),
-            output=output,
+            outputs=[output for output in outputs if output],
             root=inputs.root,
             counts=self.counts,
             # Without a buffer: Python aborts if it ends while a thread holds the lock of one, waiting for stdin.
@@ -103,7 +103,7 @@ def run_batch(
                 for record in chain([first], records):
                     finished = finish(record) if finish else record
                     tally.add(finished)
-                    with progress.aside():
+                    with progress.aside(), console.printing():
                         write(finished)
                     progress.update(tally.done + tally.skipped + tally.failed, search.total, f"{tally.failed} failed")
     except (KeyboardInterrupt, Terminated):

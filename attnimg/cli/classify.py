@@ -51,12 +51,14 @@ def classify(
     if sorting.sort_into and inputs.names_stdin:
         raise UsageError("--sort-into files images by their names, and one from stdin has none. Save it as a file.")
     console = Console.of_process(report.quiet)
-    search = Search(inputs, outputs.output or sorting.sort_into)
+    search = Search(inputs, outputs.output, sorting.sort_into)
+    # What is written must not be found: all is looked for before anything is filed or replaced.
+    sources = search.all() if outputs.overwrite or sorting.sort_into else []
     placer = partial(
         Placer,
         overwrite=outputs.overwrite,
         skip_existing=outputs.skip_existing,
-        inputs=search.all() if outputs.overwrite else (),
+        inputs=sources if outputs.overwrite else (),
     )
     overlays = placer(outputs.output) if outputs.output else None
     if outputs.dry_run:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TextIO
 
 from attnimg.cli.progress import Bar, Log, Progress
-from attnimg.cli.status import OutputClosed
+from attnimg.cli.status import OutputClosed, OutputFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,9 @@ class Console:
 
     def complain(self, line: str) -> None:
         """Log a line that the quiet are told, too."""
-        self.err.write(spell_controls(line) + "\n")
-        self.err.flush()
+        with suppress(BrokenPipeError):  # nobody listens; the results matter more
+            self.err.write(spell_controls(line) + "\n")
+            self.err.flush()
 
     def print(self, line: str) -> None:
         """Print a line of results."""
@@ -55,11 +56,15 @@ class Console:
 
     @contextmanager
     def printing(self) -> Iterator[None]:
-        """Turn the error of writing to a closed stdout into `OutputClosed`."""
+        """Turn the errors of writing to stdout into `OutputClosed` and `OutputFailed`."""
         try:
             yield
         except BrokenPipeError as error:
             raise OutputClosed from error
+        except OSError as error:
+            raise OutputFailed(
+                f"The results cannot be written: {error.strerror}. Make room, or name another file."
+            ) from error
 
     @contextmanager
     def progress(self, unit: str) -> Iterator[Progress]:

@@ -16,7 +16,7 @@ import typer
 from attnimg import __version__
 from attnimg.cli import classify, doctor, evaluate, models, train
 from attnimg.cli.console import Console
-from attnimg.cli.status import OF_ERROR, ExitStatus, OutputClosed, Terminated
+from attnimg.cli.status import OF_ERROR, ExitStatus, OutputClosed, OutputFailed, Terminated
 from attnimg.errors import AttnimgError
 
 app = typer.Typer(
@@ -58,14 +58,22 @@ def main() -> NoReturn:
         status = OF_ERROR[type(error)]
     except OutputClosed:
         status = ExitStatus.OUTPUT_CLOSED
-        # Python flushes stdout once more when it ends, and would complain; so what is left goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
+    except OutputFailed as error:
+        Console.of_process().complain(f"attnimg: {error}")
+        status = ExitStatus.SOME_FAILED
+        _discard_output()
     except Terminated:
         status = ExitStatus.TERMINATED
     except Exception as bug:  # noqa: BLE001 - the one place where a bug is told of
         _report(bug)
         status = ExitStatus.BUG
     sys.exit(status)
+
+
+def _discard_output() -> None:
+    """Python flushes stdout once more when it ends, and would complain; so what is left goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminate(signal_number: int, frame: FrameType | None) -> None:

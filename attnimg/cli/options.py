@@ -47,7 +47,7 @@ class Inputs:
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[INPUT]...", help="Files, folders, patterns, or - for an image on stdin.", show_default=False
+            metavar="INPUT", help="Files, folders, patterns, or - for an image on stdin.", show_default=False
         ),
     ] = None
     from_file: Annotated[

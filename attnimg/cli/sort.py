@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path, PurePath
 from typing import Annotated, Literal
@@ -74,7 +74,7 @@ class Sorter:
             self._put(Path(record.path), target.path)
         except ImageError as error:
             return Failed(record.path, error.kind, error.message)
-        return record
+        return replace(record, filed=os.fspath(target.path))
 
     def _place(self, path: str, relative: PurePath) -> Target:
         for number in count(self._numbers[relative] + 1):

@@ -32,5 +32,9 @@ class OutputClosed(Exception):  # noqa: N818 - nothing went wrong
     """Whoever read stdout has seen enough. Not an OSError, which Typer would take for its own to handle."""
 
 
+class OutputFailed(Exception):  # noqa: N818 - named as its sibling
+    """stdout takes no more: a full disk, say. Images that were done are done, yet their records are lost."""
+
+
 class Terminated(BaseException):
     """SIGTERM came. Like KeyboardInterrupt, it is nothing that `except Exception` may hold up."""

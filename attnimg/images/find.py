@@ -13,11 +13,16 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
+from io import FileIO
+from itertools import chain
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from attnimg.errors import ImageError, UsageError
 from attnimg.images.formats import HEAD, has_image_extension, sniff
+
+CHUNK = 1 << 16  # bytes of a list read at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ def find(
     nul: bool = False,
     recursive: bool = True,
     exclude: Iterable[str] = (),
-    output: Path | None = None,
+    outputs: Iterable[Path] = (),
     root: Path | None = None,
     counts: Counts | None = None,
     stdin: BinaryIO | None = None,
@@ -58,7 +63,7 @@ def find(
 
     from_file: a file of paths, or `-`: one per line, or NUL-separated with `nul`; taken literally, streamed.
     exclude: shell patterns that leave out files and folders, matched with the name and with the path below the input.
-    output: is not searched when it lies in a searched folder, for it fills up meanwhile.
+    outputs: are not searched when they lie in a searched folder, for they fill up meanwhile.
     root: `relative` becomes the path below this folder. Without it a folder's images go by their path below that
     folder, a named file by its name, a pattern's matches by their path below its fixed part, and a listed path by
     itself (an absolute one without its leading slash, as in tar).
@@ -67,10 +72,11 @@ def find(
     Raises UsageError when the list cannot be read. What is wrong with one input is that `Source`'s error.
     """
     stream = stdin or sys.stdin.buffer
+    listed = _read_list(from_file, stream, b"\0" if nul else b"\n")
     search = _Search(
         recursive,
         [pattern.rstrip("/") for pattern in exclude],
-        output.resolve() if output else None,
+        [output.resolve() for output in outputs],
         root,
         counts or Counts(),
     )
@@ -80,19 +86,33 @@ def find(
             yield Source("-", PurePath("stdin"), data=stream.read())
         else:
             yield from search.named(path)
-    if from_file is not None:
-        for line in _read_list(from_file, stream).split(b"\0" if nul else b"\n"):
-            if line:
-                yield from search.listed(os.fsdecode(line))
+    for line in listed:
+        yield from search.listed(os.fsdecode(line))
 
 
-def _read_list(path: str, stdin: BinaryIO) -> bytes:
+def _read_list(path: str | None, stdin: BinaryIO, separator: bytes) -> Iterator[bytes]:
+    """Return the lines of a list; a list that cannot be opened is told of at once, before any image is found."""
+    if path is None:
+        return iter(())
     try:
-        return stdin.read() if path == "-" else Path(path).read_bytes()
+        stream: BinaryIO = stdin if path == "-" else FileIO(path)
+        # What is there, rather than a full buffer: a line counts as soon as it is written.
+        read = getattr(stream, "read1", stream.read)
+        first = b"" if path == "-" else read(CHUNK)
     except OSError as error:
         raise UsageError(
             f"The list {path} cannot be read: {error.strerror}. Name a file of paths, or - for stdin."
         ) from error
+    return _split(chain([first] if first else [], iter(partial(read, CHUNK), b"")), separator)
+
+
+def _split(chunks: Iterable[bytes], separator: bytes) -> Iterator[bytes]:
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(separator)
+        yield from filter(None, lines)
+    if rest:
+        yield rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +121,7 @@ class _Search:
 
     recursive: bool
     exclude: list[str]
-    output: Path | None
+    outputs: list[Path]
     root: Path | None
     counts: Counts
 
@@ -144,8 +164,7 @@ class _Search:
             error = ImageError("missing", "Nothing has this name or matches it as a pattern. Check the path.")
             yield self._source(pattern, PurePath(pattern), error)
         real, done = fixed.resolve(), set[Path]()
-        if self.output is not None and real in self.output.parents:
-            done.add(fixed / self.output.relative_to(real))
+        done.update(fixed / output.relative_to(real) for output in self.outputs if real in output.parents)
         for match in matches:
             path, relative = os.fspath(match), match.relative_to(fixed)
             if not done.isdisjoint({match, *match.parents}) or any(map(_is_hidden, relative.parts)):
@@ -180,7 +199,7 @@ class _Search:
                 pending.append((entry.path, below, is_folder))
 
     def _enters(self, folder: str) -> bool:
-        return self.recursive and (self.output is None or Path(folder).resolve() != self.output)
+        return self.recursive and not (self.outputs and Path(folder).resolve() in self.outputs)
 
     def _member(self, path: str, relative: PurePath) -> Iterator[Source]:
         """A file of a folder or a pattern, which nobody named: left alone unless it is an image."""
