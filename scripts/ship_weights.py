@@ -42,7 +42,7 @@ def main() -> None:
         sys.exit(f"{args.metrics} measures another file than {args.run}; evaluate that one")
     measured = facts["measured"]
     figures = [{"name": n, "value": round(metrics[n], 4), **measured} for n in ("top1", "top5", "loss", "ece")]
-    header["figures"] = figures + facts.get("figures", []) + header["figures"]
+    header["figures"] = figures + facts.get("figures", [])
     header["training"] |= facts["training"]
     header["limits"] = facts["limits"]
     header["gmac"] = round(count_gmac(header), 3)
