@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,7 @@ def _launch(recipe: Recipe, device: str, devices: int) -> Fabric:
     if devices > 1 and chosen.index is not None:
         raise UsageError(f"--device {device} is one device; say --device {chosen.type} with --devices {devices}.")
     which: Any = devices if chosen.index is None else [chosen.index]
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it tells of the precision
     precision = FABRIC_PRECISIONS[choose_precision(recipe.precision, chosen)]
     fabric = Fabric(accelerator=chosen.type, devices=which, precision=precision)
     fabric.launch()

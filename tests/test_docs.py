@@ -1,0 +1,57 @@
+"""What the documents say exists: every command is documented, every option named is one, every link leads somewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from attnimg.cli.main import app
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted(ROOT.glob("*/*.md"))]
+
+
+def commands(group: object, name: str = "attnimg") -> Iterator[tuple[str, object]]:
+    """Walk the command tree, groups left out."""
+    for child, command in getattr(group, "commands", {}).items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{name} {child}")
+        else:
+            yield f"{name} {child}", command
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_in_the_readme(name: str) -> None:
+    # `attnimg models` stands for what is below it
+    assert name in README or " ".join(name.split()[:2]) in README
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_explains_itself(name: str) -> None:
+    command = COMMANDS[name]
+    assert command.help, name
+    for parameter in command.params:
+        assert getattr(parameter, "help", None), f"{name} {parameter.name}"
+
+
+def test_the_readme_names_no_option_that_is_not_there() -> None:
+    known = {option for command in COMMANDS.values() for p in command.params for option in p.opts + p.secondary_opts}
+    known |= {"--help", "--version", "--install-completion", "--show-completion"}
+    lines = [line for line in README.splitlines() if not line.lstrip().startswith(("pip ", "| ", "curl"))]
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", "\n".join(lines)))
+    assert named <= known, named - known
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
+        if not target.startswith(("http://", "https://")):
+            assert (document.parent / target).exists(), target
