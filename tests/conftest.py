@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,8 @@ import pytest
 from PIL import Image
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+Run = Callable[..., tuple[int, str, str]]
 
 
 def make_classes(root: Path, per_class: int = 24, size: int = 32, seed: int = 0) -> Path:
@@ -30,3 +35,47 @@ def make_classes(root: Path, per_class: int = 24, size: int = 32, seed: int = 0)
 def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data set of three classes by colour; read only."""
     return make_classes(tmp_path_factory.mktemp("classes"))
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Run the program in this process; returns exit status, stdout, stderr."""
+    from attnimg.cli.main import main
+
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(*args: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["attnimg", *map(str, args)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a tiny model with random weights, 6 classes."""
+    import dataclasses
+
+    import torch
+
+    from attnimg import checkpoints
+    from attnimg.nets.backbone import BackboneConfig
+    from attnimg.nets.classifier import Classifier, ClassifierConfig
+
+    torch.manual_seed(0)
+    config = ClassifierConfig(classes=6, width=8, backbone=BackboneConfig(widths=(4, 8), depths=(1, 1)))
+    header = {
+        "task": "classify",
+        "architecture": {"name": "classifier", **dataclasses.asdict(config)},
+        "classes": [{"id": f"n{i}", "label": f"some/thing {i}"} for i in range(6)],
+        "preprocessing": {"mean": [0.5] * 3, "std": [0.25] * 3, "size": 32},
+        "temperature": 1.0,
+        "attention": "attention",
+    }
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    checkpoints.write(path, header, Classifier(config).state_dict())
+    return path

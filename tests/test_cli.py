@@ -1,21 +1,18 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Run
 from PIL import Image
 
 from attnimg.cli import classify as classify_command
-from attnimg.cli.main import main
 from attnimg.cli.options import Inputs
 
-Run = Callable[..., tuple[int, str, str]]
 RECIPE = """
 epochs = 2
 size = 32
@@ -29,46 +26,6 @@ widths = [4, 8]
 depths = [1, 1]
 """
 HEAVY = ("torch", "numpy", "cv2", "PIL", "kornia", "lightning", "matplotlib")
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    before = signal.getsignal(signal.SIGTERM)
-
-    def run(*args: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["attnimg", *map(str, args)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
-
-    yield run
-    signal.signal(signal.SIGTERM, before)
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import dataclasses
-
-    import torch
-
-    from attnimg import checkpoints
-    from attnimg.nets.backbone import BackboneConfig
-    from attnimg.nets.classifier import Classifier, ClassifierConfig
-
-    torch.manual_seed(0)
-    config = ClassifierConfig(classes=6, width=8, backbone=BackboneConfig(widths=(4, 8), depths=(1, 1)))
-    header = {
-        "task": "classify",
-        "architecture": {"name": "classifier", **dataclasses.asdict(config)},
-        "classes": [{"id": f"n{i}", "label": f"some/thing {i}"} for i in range(6)],
-        "preprocessing": {"mean": [0.5] * 3, "std": [0.25] * 3, "size": 32},
-        "temperature": 1.0,
-        "attention": "attention",
-    }
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    checkpoints.write(path, header, Classifier(config).state_dict())
-    return path
 
 
 @pytest.fixture
@@ -95,23 +52,6 @@ def test_help_imports_nothing_heavy() -> None:
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "loaded []"
     assert "--sort-into" in result.stdout
-
-
-def test_every_command_and_option_has_help() -> None:
-    import typer
-
-    from attnimg.cli.main import app
-
-    def visit(command: object, path: str) -> Iterator[str]:
-        if not getattr(command, "help", None):
-            yield path
-        for parameter in command.params:  # type: ignore[attr-defined]
-            if not getattr(parameter, "help", None):
-                yield f"{path} {parameter.name}"
-        for name, child in getattr(command, "commands", {}).items():
-            yield from visit(child, f"{path} {name}")
-
-    assert list(visit(typer.main.get_command(app), "attnimg")) == []
 
 
 def test_max_pixels_defaults_to_the_readers_limit() -> None:
