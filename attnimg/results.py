@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, TextIO
+from typing import Any, ClassVar, Protocol
 
 from rich.cells import cell_len, set_cell_size
 
@@ -136,8 +136,20 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
 Write = Callable[[Record], None]
 
 
+class Out(Protocol):
+    """Where records go: a text stream, or what guards one."""
+
+    def write(self, text: str, /) -> object:
+        """Take text."""
+        ...
+
+    def flush(self) -> None:
+        """Bring it out."""
+        ...
+
+
 @contextmanager
-def _print_jsonl(out: TextIO, kind: type[Done], width: int) -> Iterator[Write]:
+def _print_jsonl(out: Out, kind: type[Done], width: int) -> Iterator[Write]:
     def write(record: Record) -> None:
         out.write(to_json(record) + "\n")
         out.flush()
@@ -146,7 +158,7 @@ def _print_jsonl(out: TextIO, kind: type[Done], width: int) -> Iterator[Write]:
 
 
 @contextmanager
-def _print_json(out: TextIO, kind: type[Done], width: int) -> Iterator[Write]:
+def _print_json(out: Out, kind: type[Done], width: int) -> Iterator[Write]:
     separator = "[\n"
 
     def write(record: Record) -> None:
@@ -162,7 +174,7 @@ def _print_json(out: TextIO, kind: type[Done], width: int) -> Iterator[Write]:
 
 
 @contextmanager
-def _print_csv(out: TextIO, kind: type[Done], width: int) -> Iterator[Write]:
+def _print_csv(out: Out, kind: type[Done], width: int) -> Iterator[Write]:
     """RFC 4180; undecodable bytes spelled as in JSON, so that the file is UTF-8."""
     table = csv.DictWriter(out, (*kind.columns, "kind", "message"), extrasaction="ignore")
     table.writeheader()
@@ -176,7 +188,7 @@ def _print_csv(out: TextIO, kind: type[Done], width: int) -> Iterator[Write]:
 
 
 @contextmanager
-def _print_table(out: TextIO, kind: type[Done], width: int) -> Iterator[Write]:
+def _print_table(out: Out, kind: type[Done], width: int) -> Iterator[Write]:
     """Lines of fixed width for a person: the path once, a line per part; a failure's sentence may be longer."""
     left = max(16, width - sum(2 + w for w in kind.shown.values()))
 
@@ -187,11 +199,11 @@ def _print_table(out: TextIO, kind: type[Done], width: int) -> Iterator[Write]:
         for row in _rows(record):
             name = record.path if row.get("rank", 1) == 1 else ""
             if "kind" in row:
-                print_line(name, [_spell_controls(row["message"])])
+                print_line(name, [spell_controls(row["message"])])
             else:
                 print_line(name, [_cell(row.get(column), w) for column, w in kind.shown.items()])
         if isinstance(record, Done) and record.note:
-            print_line("", [_spell_controls(record.note)])
+            print_line("", [spell_controls(record.note)])
         out.flush()
 
     print_line("path", [_fit(column, w) for column, w in kind.shown.items()])
@@ -203,7 +215,7 @@ def _spell_bytes(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _spell_controls(text: str) -> str:
+def spell_controls(text: str) -> str:
     """Spell what a terminal would act on or not show: controls, escape sequences, odd spaces, lone surrogates."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
@@ -216,7 +228,7 @@ def _cell(value: str | float | None, width: int) -> str:
 
 def _fit(text: str, width: int) -> str:
     """Make the text fill exactly `width` columns of a terminal, its middle cut out where it is longer."""
-    text = _spell_controls(text)
+    text = spell_controls(text)
     if cell_len(text) > width:
         tail = text[-(width * 2 // 3) :]  # the larger part, as names end in what tells them apart
         while cell_len(tail) > width * 2 // 3:
@@ -225,7 +237,7 @@ def _fit(text: str, width: int) -> str:
     return set_cell_size(text, width)
 
 
-FORMATS: dict[str, Callable[[TextIO, type[Done], int], AbstractContextManager[Write]]] = {
+FORMATS: dict[str, Callable[[Out, type[Done], int], AbstractContextManager[Write]]] = {
     "table": _print_table,
     "jsonl": _print_jsonl,
     "csv": _print_csv,

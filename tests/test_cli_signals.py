@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -102,3 +103,18 @@ def test_a_full_disk_is_told_of_and_is_no_bug(listing: str) -> None:
     assert process.returncode == 1
     assert b"cannot be written" in process.stderr
     assert b"Traceback" not in process.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_ctrl_c_does_not_wait_for_a_read_that_hangs(model: Path, listing: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "hangs.jpg")
+    paths = [Path(listing).read_text().splitlines()[0], str(tmp_path / "hangs.jpg")]
+    command = [sys.executable, "-m", "attnimg", "classify", *paths, "--model", str(model), "--format", "jsonl"]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["path"] == paths[0]
+    start = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert time.monotonic() - start < 10  # it would hang for ever

@@ -245,17 +245,19 @@ def test_what_the_sources_raise_comes_after_their_records() -> None:
 
 def test_closing_drops_what_is_queued_and_leaves_no_thread() -> None:
     begun: list[int] = []
-    all_busy = threading.Barrier(5)
+    hold, all_busy = threading.Event(), threading.Barrier(5)
 
     def slow(number: int) -> None:
         begun.append(number)
-        if number > 4:
+        time.sleep(0.001)  # so that the window is far from full when the four are held
+        if hold.is_set():
             all_busy.wait(5)
             time.sleep(0.1)
 
     endless = (Source(str(i), PurePath(str(i))) for i in itertools.count())
     records = stream(endless, Trial({"read": slow}), batch_size=1, workers=4)
     assert paths(itertools.islice(records, 3)) == ["0", "1", "2"]
+    hold.set()
     all_busy.wait(5)
     time.sleep(0.02)  # the feeder fills the queue behind the four
     before = len(begun)

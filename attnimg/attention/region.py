@@ -62,6 +62,8 @@ class RegionAttention(nn.Module):
 
     def _sizes(self, w: Tensor) -> Tensor:
         """Positions in the region that each position belongs to, H x W."""
+        if self.regions == 1:
+            return w.new_full((), w.shape[2] * w.shape[3])
         heights = w.new_tensor([bottom - top for top, bottom in self._edges(w.shape[2]) for _ in range(bottom - top)])
         widths = w.new_tensor([right - left for left, right in self._edges(w.shape[3]) for _ in range(right - left)])
         return heights[:, None] * widths

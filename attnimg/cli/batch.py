@@ -8,7 +8,7 @@ from contextlib import closing
 from io import FileIO
 from itertools import chain
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Queue
 
 from attnimg.cli.console import Console
 from attnimg.cli.options import Compute, Inputs, Report
@@ -19,6 +19,8 @@ from attnimg.images.place import Target
 from attnimg.pipeline.job import Job, Outcome, Ready
 from attnimg.pipeline.stream import stream
 from attnimg.results import FORMATS, Done, Record, Tally
+
+MOST_AHEAD = 100_000  # images found and not read yet; 40 MB
 
 
 class Search:
@@ -31,7 +33,8 @@ class Search:
         self.counts = Counts()
         self.found = 0
         self.total: int | None = None
-        self._queue: SimpleQueue[Source | BaseException | None] = SimpleQueue()
+        self._all: list[Source] | None = None
+        self._queue: Queue[Source | BaseException | None] = Queue(MOST_AHEAD)
         sources = find(
             inputs.inputs or (),
             from_file=inputs.from_file,
@@ -60,12 +63,13 @@ class Search:
 
     def all(self) -> list[Source]:
         """Wait until the search has ended and return what it found; iterating yields it still."""
-        sources = list(self)
-        for source in (*sources, None):
-            self._queue.put(source)
-        return sources
+        self._all = list(self)
+        return self._all
 
     def __iter__(self) -> Iterator[Source]:
+        if self._all is not None:
+            yield from self._all
+            return
         while (item := self._queue.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
@@ -94,16 +98,11 @@ def run_batch(
             first = next(records, None)
             if first is None:
                 raise NoImages(_say_nothing_found(search))
-            # Outermost, because what ends the array of --format json is written on the way out, too.
-            with (
-                console.printing(),
-                console.progress("images") as progress,
-                style(console.out, kind, console.width) as write,
-            ):
+            with console.progress("images") as progress, style(console, kind, console.width) as write:
                 for record in chain([first], records):
                     finished = finish(record) if finish else record
                     tally.add(finished)
-                    with progress.aside(), console.printing():
+                    with progress.aside():
                         write(finished)
                     progress.update(tally.done + tally.skipped + tally.failed, search.total, f"{tally.failed} failed")
     except (KeyboardInterrupt, Terminated):
@@ -138,5 +137,6 @@ def print_plan(search: Search, plan: Callable[[Source], Iterable[Target]], conso
 
 def _say_nothing_found(search: Search) -> str:
     passed_over = search.counts.passed_over
-    others = f"; {passed_over} other files were passed over" if passed_over else ""
+    were = "1 other file was" if passed_over == 1 else f"{passed_over} other files were"
+    others = f"; {were} passed over" if passed_over else ""
     return f"No image was found{others}. Name image files, or folders that hold some."

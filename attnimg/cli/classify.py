@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -48,12 +48,14 @@ def classify(
     """
     if outputs.output and not outputs.overlay:
         raise UsageError("-o is where overlays go. Add --overlay, or leave -o out.")
+    if outputs.output and os.fspath(outputs.output) == "-":
+        raise UsageError("Overlays are files, and go into a folder: -o DIR.")
     if sorting.sort_into and inputs.names_stdin:
         raise UsageError("--sort-into files images by their names, and one from stdin has none. Save it as a file.")
     console = Console.of_process(report.quiet)
     search = Search(inputs, outputs.output, sorting.sort_into)
-    # What is written must not be found: all is looked for before anything is filed or replaced.
-    sources = search.all() if outputs.overwrite or sorting.sort_into else []
+    # What is written must not be found: all is looked for before anything is filed, or replaced, or put among inputs.
+    sources = search.all() if outputs.overwrite or sorting.sort_into or _is_input(outputs.output, inputs) else []
     placer = partial(
         Placer,
         overwrite=outputs.overwrite,
@@ -76,6 +78,7 @@ def classify(
         max_pixels=inputs.max_pixels,
         overlays=overlays,
         overwrite=outputs.overwrite,
+        sorting=sorting.sort_into is not None,
     )
     finish = None
     if sorting.sort_into:
@@ -84,17 +87,18 @@ def classify(
 
 
 class Ready(NamedTuple):
-    """A decoded image. pixels: H x W x 3 for the overlay, if one is wanted."""
+    """A decoded image. pixels: H x W x 3 for the overlay, and where that goes, if one is wanted."""
 
     prepared: Prepared
     pixels: NDArray[Any] | None
+    overlay: Path | None
     note: str | None
 
 
 class ClassifyJob:
     """Classification as the stream sees it: read, predict, draw the overlay, say what was found.
 
-    overlays: names the overlays; None when none are wanted.
+    overlays: names the overlays; None when none are wanted. sorting: whether images are sorted afterwards.
     """
 
     def __init__(
@@ -106,29 +110,37 @@ class ClassifyJob:
         max_pixels: int,
         overlays: Placer | None = None,
         overwrite: bool = False,
+        sorting: bool = False,
     ) -> None:
         self.classifier, self.topk, self.min_score = classifier, topk, min_score
         self.max_pixels, self.overlays, self.overwrite = max_pixels, overlays, overwrite
-        self._targets: dict[Source, Path] = {}
+        self.sorting = sorting
+        self._targets: dict[tuple[str, PurePath], Path] = {}
 
     def admit(self, source: Source) -> Record | None:
         """Claim the overlay's name."""
         if self.overlays is None:
             return None
         target = self.overlays.place(source, OVERLAY)
-        if target.skip:
+        if not target.skip:
+            self._targets[source.path, source.relative] = target.path
+        elif not self.sorting:  # which comes last, and may not have been reached by the run that drew the overlay
             return Skipped(source.path, os.fspath(target.path))
-        self._targets[source] = target.path
         return None
 
     def read(self, source: Source) -> Ready:
-        """Decode at full size for an overlay, else no larger than the net needs, and cut the views."""
+        """Decode no larger than the net needs and cut the views; once more at full size for an overlay."""
         from attnimg.images.read import read
 
-        shortest = None if self.overlays else self.classifier.shortest
-        picture = read(source, max_pixels=self.max_pixels, shortest=shortest)
+        overlay = self._targets.pop((source.path, source.relative), None)
+        picture = read(source, max_pixels=self.max_pixels, shortest=self.classifier.shortest)
         pixels = picture.on_white()
-        return Ready(self.classifier.prepare(pixels), pixels if self.overlays else None, picture.note)
+        prepared = self.classifier.prepare(pixels)
+        if overlay is None:
+            return Ready(prepared, None, None, picture.note)
+        if pixels.shape[1::-1] != picture.size:  # so that an overlay changes no score
+            pixels = read(source, max_pixels=self.max_pixels).on_white()
+        return Ready(prepared, pixels, overlay, picture.note)
 
     def shape(self, ready: Ready) -> Hashable:
         """All views have one shape."""
@@ -139,25 +151,23 @@ class ClassifyJob:
         return (ready.prepared.views.size + (0 if ready.pixels is None else ready.pixels.size)) // 3
 
     def predict(self, batch: list[Ready]) -> Sequence[Scores]:
-        """Run the net; MemoryError when the device has too little for the batch."""
-        from torch import OutOfMemoryError
-
-        try:
-            return self.classifier.predict([ready.prepared for ready in batch], attention=self.overlays is not None)
-        except OutOfMemoryError as error:
-            raise MemoryError(str(error)) from error
+        """Run the net."""
+        return self.classifier.predict([ready.prepared for ready in batch], attention=self.overlays is not None)
 
     def write(self, source: Source, ready: Ready, outcome: Scores) -> Classified:
         """Write the overlay, and name the labels."""
-        overlay = self._targets.pop(source, None)
-        if overlay is not None and ready.pixels is not None and outcome.attention is not None:
+        if ready.overlay is not None and ready.pixels is not None and outcome.attention is not None:
             from attnimg.images.draw import draw_overlay
             from attnimg.images.write import write_image
 
-            write_image(overlay, draw_overlay(ready.pixels, outcome.attention), overwrite=self.overwrite)
+            write_image(ready.overlay, draw_overlay(ready.pixels, outcome.attention), overwrite=self.overwrite)
         predictions = self.classifier.best(outcome, self.topk, self.min_score)
-        path = None if overlay is None else os.fspath(overlay)
+        path = None if ready.overlay is None else os.fspath(ready.overlay)
         return Classified(source.path, self.classifier.model, predictions, overlay=path, note=ready.note)
+
+
+def _is_input(output: Path | None, inputs: Inputs) -> bool:
+    return output is not None and any(os.path.realpath(output) == os.path.realpath(i) for i in inputs.inputs or ())
 
 
 def _plan(overlays: Placer | None, sort_into: Path | None, source: Source) -> Iterator[Target]:

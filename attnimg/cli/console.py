@@ -14,6 +14,7 @@ from typing import TextIO
 
 from attnimg.cli.progress import Bar, Log, Progress
 from attnimg.cli.status import OutputClosed, OutputFailed
+from attnimg.results import spell_controls
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,16 @@ class Console:
         """Columns of the terminal."""
         return shutil.get_terminal_size().columns
 
+    def write(self, text: str) -> None:
+        """Write to stdout as it is: what prints records takes a console for its stream."""
+        with self.printing():
+            self.out.write(text)
+
+    def flush(self) -> None:
+        """Bring out what was written."""
+        with self.printing():
+            self.out.flush()
+
     def say(self, line: str) -> None:
         """Log a line, unless quiet."""
         if not self.quiet:
@@ -50,9 +61,8 @@ class Console:
 
     def print(self, line: str) -> None:
         """Print a line of results."""
-        with self.printing():
-            self.out.write(spell_controls(line) + "\n")
-            self.out.flush()
+        self.write(spell_controls(line) + "\n")
+        self.flush()
 
     @contextmanager
     def printing(self) -> Iterator[None]:
@@ -74,8 +84,3 @@ class Console:
             progress = Bar(self.err, unit, shared=self.out.isatty()) if self.err.isatty() else Log(self.err, unit)
         with closing(progress):
             yield progress
-
-
-def spell_controls(line: str) -> str:
-    """Spell what a terminal would act on: escape sequences, line ends within a name."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)

@@ -52,7 +52,9 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _terminate)
     status = ExitStatus.OK
     try:
-        app()  # leaves by SystemExit; Typer tells of wrong usage itself, and turns KeyboardInterrupt into 130
+        app()
+    except SystemExit as end:  # Typer always leaves so; it tells of wrong usage itself, and makes Ctrl-C 130
+        status = ExitStatus(int(end.code or 0))
     except AttnimgError as error:
         Console.of_process().complain(f"attnimg: {error}")
         status = OF_ERROR[type(error)]
@@ -68,6 +70,11 @@ def main() -> NoReturn:
     except Exception as bug:  # noqa: BLE001 - the one place where a bug is told of
         _report(bug)
         status = ExitStatus.BUG
+    if status in {ExitStatus.INTERRUPTED, ExitStatus.TERMINATED, ExitStatus.OUTPUT_CLOSED}:
+        # At once: the interpreter would wait for readers, one of which may hang on a dead disk.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
     sys.exit(status)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TextIO
 
 LOG_EVERY = 10.0  # seconds
@@ -43,8 +43,9 @@ class Log(Progress):
             self.told = now
             of = f" of {total}" if total is not None else ""
             parts = (f"{done}{of} {self.unit}", f"{done / (now - self.started):.1f} per second", note)
-            self.err.write(", ".join(filter(None, parts)) + "\n")
-            self.err.flush()
+            with suppress(BrokenPipeError):  # nobody listens; the results matter more
+                self.err.write(", ".join(filter(None, parts)) + "\n")
+                self.err.flush()
 
 
 class Bar(Progress):

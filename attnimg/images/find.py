@@ -76,7 +76,7 @@ def find(
     search = _Search(
         recursive,
         [pattern.rstrip("/") for pattern in exclude],
-        [output.resolve() for output in outputs],
+        [Path(os.path.realpath(output)) for output in outputs],
         root,
         counts or Counts(),
     )
@@ -163,7 +163,7 @@ class _Search:
         if not matches:
             error = ImageError("missing", "Nothing has this name or matches it as a pattern. Check the path.")
             yield self._source(pattern, PurePath(pattern), error)
-        real, done = fixed.resolve(), set[Path]()
+        real, done = Path(os.path.realpath(fixed)), set[Path]()
         done.update(fixed / output.relative_to(real) for output in self.outputs if real in output.parents)
         for match in matches:
             path, relative = os.fspath(match), match.relative_to(fixed)
@@ -199,7 +199,7 @@ class _Search:
                 pending.append((entry.path, below, is_folder))
 
     def _enters(self, folder: str) -> bool:
-        return self.recursive and not (self.outputs and Path(folder).resolve() in self.outputs)
+        return self.recursive and not (self.outputs and Path(os.path.realpath(folder)) in self.outputs)
 
     def _member(self, path: str, relative: PurePath) -> Iterator[Source]:
         """A file of a folder or a pattern, which nobody named: left alone unless it is an image."""

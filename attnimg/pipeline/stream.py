@@ -24,6 +24,8 @@ from attnimg.images.find import Source
 from attnimg.pipeline.job import Job, Outcome, Ready
 from attnimg.results import Failed, Record
 
+GRACE = 0.5  # seconds; a write of one image is over by then
+
 
 def stream(
     sources: Iterable[Source],
@@ -44,7 +46,8 @@ def stream(
 
     An exception that is neither `ImageError` nor `MemoryError` is a bug, or the sources' own, and is raised here: in
     its image's turn, but from `job.predict` at once. Close the generator to stop early (`contextlib.closing`): what is
-    queued is dropped, steps under way finish, threads end; a source that blocks stays behind on a daemon thread.
+    queued is dropped, steps under way get `GRACE` to finish, threads end; what blocks on its source or in a read for
+    longer is left behind.
     """
     run = _Run(job, batch_size, workers, window, pixels, patience)
     # Not on the pool: the interpreter waits for a pool's threads at exit, and a read from stdin may never return.
@@ -101,6 +104,7 @@ class _Run(Generic[Ready, Outcome]):
         self.partial: dict[Hashable, _Batch[Ready]] = {}  # by shape, in order of `since`
         self.full: deque[_Batch[Ready]] = deque()
         self.reading = self.pixels = 0  # images that readers were given, pixels of those that are in memory
+        self.running = 0  # steps under way on the pool
         self.ended = self.stopped = False
         self.bug: BaseException | None = None
 
@@ -148,11 +152,13 @@ class _Run(Generic[Ready, Outcome]):
             raise self.bug
 
     def stop(self) -> None:
-        """Drop what is queued and wait for the steps under way; nothing is admitted after this."""
+        """Drop what is queued and give the steps under way a moment; nothing is admitted after this."""
         with self.lock:
             self.stopped = True
             self.room.notify()
-        self.pool.shutdown(cancel_futures=True)
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        with self.lock:
+            self.news.wait_for(lambda: not self.running, GRACE)
 
     def _has_room(self) -> bool:
         return self.reading < self.most_reading and len(self.slots) < self.most_slots and self.pixels < self.most_pixels
@@ -163,7 +169,7 @@ class _Run(Generic[Ready, Outcome]):
         return self.job.admit(source)
 
     def _read(self, slot: _Slot) -> None:
-        with _settling(slot):
+        with self._under_way(), _settling(slot):
             ready = self.job.read(slot.source)
             self._join_batch(_Image(slot, ready, self.job.pixels(ready)), self.job.shape(ready))
         with self.lock:
@@ -218,9 +224,20 @@ class _Run(Generic[Ready, Outcome]):
             self._predict([image])
 
     def _write(self, image: _Image[Ready], outcome: Outcome) -> None:
-        with _settling(image.slot):
+        with self._under_way(), _settling(image.slot):
             image.slot.record = self.job.write(image.slot.source, image.ready, outcome)
         self._release(image)
+
+    @contextmanager
+    def _under_way(self) -> Iterator[None]:
+        with self.lock:
+            self.running += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.running -= 1
+                self.news.notify()
 
     def _release(self, image: _Image[Ready]) -> None:
         with self.lock:

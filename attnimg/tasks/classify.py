@@ -26,7 +26,7 @@ from attnimg.images.square import fit_square
 from attnimg.nets.build import read_architecture
 from attnimg.nets.classifier import Classifier as Net
 from attnimg.results import Prediction
-from attnimg.tasks.device import choose_device, choose_precision, prepare_net
+from attnimg.tasks.device import choose_device, choose_precision, memory_errors, prepare_net
 from attnimg.tasks.preprocessing import Normalize, to_float
 
 GRID = 64  # cells of an attention map along a view's side
@@ -108,14 +108,14 @@ class Classifier:
         return Prepared(views, places, (width, height))
 
     def predict(self, prepared: Sequence[Prepared], attention: bool = False) -> list[Scores]:
-        """Run the net on a batch; scores in the same order."""
+        """Run the net on a batch; scores in the same order. MemoryError: the device has too little for it."""
         if not prepared:
             return []
-        pixels = torch.from_numpy(np.concatenate([p.views for p in prepared])).to(self._device, non_blocking=True)
+        pixels = torch.from_numpy(np.concatenate([p.views for p in prepared]))
         mixed = torch.autocast(self._device.type, self._dtype, enabled=self._dtype is not torch.float32)
         recorder = Recorder(self._net, {self._attention} if attention else set())
-        with torch.inference_mode(), mixed, recorder:
-            logits = self._net(self._normalize(to_float(pixels)))
+        with memory_errors(), torch.inference_mode(), mixed, recorder:
+            logits = self._net(self._normalize(to_float(pixels.to(self._device, non_blocking=True))))
         probabilities = F.softmax(logits.float() / self._temperature, -1)
         counts = [len(p.views) for p in prepared]
         means = [p.mean(0).cpu().numpy() for p in torch.split(probabilities, counts)]
@@ -153,13 +153,14 @@ def _spread(maps: Tensor, prepared: Prepared) -> NDArray[np.float32]:
     """Lay the maps of the views, V x h x w, out over the picture; where views overlap their mean counts."""
     width, height = prepared.size
     side = min(width, height)
-    rows, columns = round(GRID * height / side), round(GRID * width / side)
-    fine = F.interpolate(maps[:, None].cpu(), (GRID, GRID), mode="bilinear")[:, 0].numpy()
+    grid = min(GRID, side)  # a map needs no more cells than the picture has pixels
+    rows, columns = round(grid * height / side), round(grid * width / side)
+    fine = F.interpolate(maps[:, None].cpu(), (grid, grid), mode="bilinear")[:, 0].numpy()
     total, count = np.zeros((rows, columns), np.float32), np.zeros((rows, columns), np.float32)
     for place, view in zip(prepared.places, fine, strict=True):
-        top, left = round(place * (rows - GRID)), round(place * (columns - GRID))
-        total[top : top + GRID, left : left + GRID] += view
-        count[top : top + GRID, left : left + GRID] += 1
+        top, left = round(place * (rows - grid)), round(place * (columns - grid))
+        total[top : top + grid, left : left + grid] += view
+        count[top : top + grid, left : left + grid] += 1
     seen = np.full_like(total, np.nan)
     np.divide(total, count, out=seen, where=count > 0)
     return seen

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 
 import torch
@@ -46,6 +48,17 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     if name not in PRECISIONS:
         raise UsageError(f"There is no precision {name!r}; use auto, {', '.join(PRECISIONS)}.")
     return PRECISIONS[name]
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turn a device's way of saying that its memory does not suffice into `MemoryError`."""
+    try:
+        yield
+    except RuntimeError as error:  # OutOfMemoryError is one; the CPU's allocator raises it plain
+        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+            raise MemoryError(str(error)) from error
+        raise
 
 
 def prepare_net(net: nn.Module, device: torch.device) -> nn.Module:
