@@ -59,3 +59,10 @@ def test_enlarging_overshoots_no_end_of_the_scale() -> None:
 def test_16_bits_are_drawn_as_8() -> None:
     attention = np.full((4, 4), 0.5)
     assert np.array_equal(draw_overlay(PHOTO.astype(np.uint16) * 257, attention), draw_overlay(PHOTO, attention))
+
+
+def test_memory_that_does_not_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
+    resize = cv2.resize
+    monkeypatch.setattr("cv2.resize", lambda grid, size, **options: resize(grid, (2**30, 2**30), **options))
+    with pytest.raises(MemoryError):
+        draw_overlay(PHOTO, np.full((4, 4), 0.5))

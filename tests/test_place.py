@@ -6,6 +6,7 @@ import pytest
 from attnimg.errors import ImageError, UsageError
 from attnimg.images.find import Source, find
 from attnimg.images.place import Placer, Target
+from attnimg.images.write import write_bytes
 
 
 def source(relative: str, path: str | None = None) -> Source:
@@ -87,21 +88,54 @@ def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "out.png").touch()
-    with pytest.raises(UsageError, match="-o"):
+    with pytest.raises(UsageError, match="no folder"):
         Placer(tmp_path / "out.png")
 
 
-@pytest.mark.parametrize("link", [None, os.symlink, os.link])
-def test_an_input_is_never_overwritten(tmp_path: Path, link) -> None:
-    # The first image's output is the second one: an overlay of an earlier run, found as an input now.
-    real = tmp_path / "a.overlay.png"
-    (tmp_path / "a.jpg").touch()
-    if link:
-        (tmp_path / "kept.png").touch()
-        link(tmp_path / "kept.png", real)
-    else:
-        real.touch()
-    inputs = list(find([tmp_path / "a.jpg", tmp_path / "kept.png" if link else real]))
+def inputs_of(folder: Path, link, named: str) -> list[Source]:
+    """The first image's output is there: an overlay of an earlier run, or a link to `kept.png`; `named` is an input."""
+    for name in ("a.jpg", "kept.png"):
+        (folder / name).touch()
+    link(folder / "kept.png", folder / "a.overlay.png")
+    return list(find([folder / "a.jpg", folder / named]))
+
+
+@pytest.mark.parametrize(
+    ("link", "named"),
+    [(os.rename, "a.overlay.png"), (os.link, "kept.png"), (os.symlink, "a.overlay.png")],
+)
+def test_an_input_is_never_overwritten(tmp_path: Path, link, named: str) -> None:
+    inputs = inputs_of(tmp_path, link, named)
     placer = Placer(tmp_path, overwrite=True, inputs=inputs)
     with pytest.raises(ImageError, match="never overwritten"):
         placer.place(inputs[0], ".overlay.png")
+
+
+def test_a_link_to_an_input_may_be_replaced(tmp_path: Path) -> None:
+    inputs = inputs_of(tmp_path, os.symlink, "kept.png")
+    target = Placer(tmp_path, overwrite=True, inputs=inputs).place(inputs[0], ".overlay.png")
+    assert target == Target(tmp_path / "a.overlay.png")
+
+
+def test_a_loop_of_links_is_one_images_failure(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    path = Placer(tmp_path).place(source("loop/a.jpg"), ".png").path
+    with pytest.raises(ImageError) as caught:
+        write_bytes(path, b"new")
+    assert caught.value.kind == "write-failed"
+    with pytest.raises(UsageError):
+        Placer(tmp_path / "loop")
+
+
+def test_messages_fit_every_folder(tmp_path: Path) -> None:
+    # Not only -o names one; --sort-into does too.
+    inputs = inputs_of(tmp_path, os.link, "kept.png")
+    messages = []
+    for options in ({}, {"overwrite": True, "inputs": inputs}):
+        placer = Placer(tmp_path, **options)
+        for _ in range(2):
+            with pytest.raises(ImageError) as caught:
+                placer.place(inputs[0], ".overlay.png")
+            messages.append(caught.value.message)
+    assert len(set(messages)) == 3
+    assert not any(" -o" in message for message in messages)

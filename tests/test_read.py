@@ -1,5 +1,6 @@
 import io
 import struct
+import tracemalloc
 from pathlib import PurePath
 
 import cv2
@@ -9,7 +10,7 @@ from PIL import Image
 
 from attnimg.errors import ImageError
 from attnimg.images.find import Source
-from attnimg.images.picture import Picture
+from attnimg.images.picture import Metadata, Picture
 from attnimg.images.read import read
 
 LOSSLESS = ["PNG", "TIFF", "BMP", "WEBP"]
@@ -113,6 +114,22 @@ def test_alpha_stays_apart_and_colours_stay_as_they_are(container: str) -> None:
     white = Image.new("RGBA", image.size, "white")
     white.alpha_composite(image)
     assert np.abs(picture.on_white().astype(int) - np.asarray(white.convert("RGB"))).max() <= 1
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_laying_on_white_takes_little_memory(depth: type) -> None:
+    rng, full = np.random.default_rng(0), np.iinfo(depth).max
+    pixels = rng.integers(0, full, (2500, 300, 3), depth, endpoint=True)
+    alpha = rng.integers(0, full, (2500, 300), depth, endpoint=True)
+    picture = Picture(pixels, alpha, (300, 2500), "PNG", Metadata(None, None, None))
+    tracemalloc.start()
+    white = picture.on_white()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < white.nbytes + 6 * alpha.size
+    cover = alpha[..., None] / full
+    assert white.dtype == depth
+    assert np.abs(white - (pixels * cover + full * (1 - cover))).max() < 0.51
 
 
 def test_transparent_palette_and_colour_key_are_alpha() -> None:

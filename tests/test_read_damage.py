@@ -8,6 +8,7 @@ import sys
 import zlib
 from pathlib import Path, PurePath
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -121,6 +122,26 @@ def test_memory_that_does_not_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encode(PHOTO, "PNG")
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
     assert kind_of(data) == "out-of-memory"
+
+
+def test_memory_that_does_not_suffice_for_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
+    resize = cv2.resize
+    monkeypatch.setattr("cv2.imdecode", lambda data, flags: resize(np.zeros((1, 1)), (2**30, 2**30)))
+    assert kind_of(deep_png(40, 30)) == "out-of-memory"
+
+
+def test_readers_share_no_pool_of_opencvs() -> None:
+    assert cv2.getNumThreads() == 1
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP"])
+@pytest.mark.parametrize("exif", [b"garbage!", b"Exif\0\0MM", b"MM\0*\xff"])
+def test_broken_exif_harms_no_pixel(form: str, exif: bytes) -> None:
+    file = io.BytesIO()
+    PHOTO.save(file, form, lossless=True, exif=exif)
+    picture = read(source(file.getvalue()))
+    assert np.array_equal(picture.pixels, PHOTO)
+    assert picture.note == "its EXIF is broken and was ignored"
 
 
 def test_a_drive_that_fails_is_not_the_files_fault(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from attnimg.errors import ImageError
-from attnimg.images.write import write_bytes, write_image
+from attnimg.images.write import put, write_bytes, write_image
 
 
 def names(folder: Path) -> list[str]:
@@ -25,11 +25,11 @@ def kind_of(path: Path, data: bytes = b"new", **options: bool) -> str:
 
 @pytest.fixture(params=["links", "no links"])
 def links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Path, target: Path) -> None:
+    def refuse(*args: object, **options: object) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
     if request.param == "no links":
-        monkeypatch.setattr(Path, "hardlink_to", refuse)
+        monkeypatch.setattr(os, "link", refuse)
 
 
 @pytest.mark.usefixtures("links")
@@ -57,6 +57,40 @@ def test_replaces_a_link_and_not_what_it_points_to(tmp_path: Path) -> None:
     write_bytes(tmp_path / "a.jpg", b"new", overwrite=True)
     assert (tmp_path / "photo.jpg").read_bytes() == b"precious"
     assert (tmp_path / "a.jpg").read_bytes() == b"new"
+
+
+@pytest.mark.usefixtures("links")
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_link_is_put_as_a_link(tmp_path: Path, overwrite: bool) -> None:
+    photo, path = tmp_path / "photo.jpg", tmp_path / "a.jpg"
+    photo.write_bytes(b"precious")
+    if overwrite:
+        path.write_bytes(b"old")
+    put(path, lambda temporary: temporary.symlink_to(photo), overwrite=overwrite)
+    assert path.readlink() == photo
+    assert names(tmp_path) == ["a.jpg", "photo.jpg"]
+
+
+def test_a_hard_link_over_its_own_file_leaves_no_other_behind(tmp_path: Path) -> None:
+    photo, path = tmp_path / "photo.jpg", tmp_path / "a.jpg"
+    photo.write_bytes(b"precious")
+    for _ in range(2):  # the second rename is between two names of one file, and does nothing
+        put(path, lambda temporary: temporary.hardlink_to(photo), overwrite=True)
+        assert path.samefile(photo)
+        assert names(tmp_path) == ["a.jpg", "photo.jpg"]
+
+
+def test_what_cannot_be_made_leaves_the_old_file_whole(tmp_path: Path) -> None:
+    def fail(temporary: Path) -> None:
+        temporary.touch()
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    (tmp_path / "a.jpg").write_bytes(b"old")
+    with pytest.raises(ImageError, match="cross-device") as caught:
+        put(tmp_path / "a.jpg", fail, overwrite=True)
+    assert caught.value.kind == "write-failed"
+    assert names(tmp_path) == ["a.jpg"]
+    assert (tmp_path / "a.jpg").read_bytes() == b"old"
 
 
 def test_one_of_many_writers_wins(tmp_path: Path) -> None:
@@ -100,7 +134,7 @@ def test_what_cannot_be_written_says_why(tmp_path: Path) -> None:
     assert kind_of(tmp_path / "file/a.bin") == "write-failed"
     assert kind_of(tmp_path / "folder", overwrite=True) == "write-failed"
     assert kind_of(tmp_path / ("n" * 300)) == "write-failed"
-    with pytest.raises(ImageError, match=r"too long.*-o"):
+    with pytest.raises(ImageError, match=r"too long.*another folder"):
         write_bytes(tmp_path / ("n" * 300), b"")
     assert names(tmp_path) == ["file", "folder"]
 
@@ -117,3 +151,26 @@ def test_a_png_keeps_every_pixel_and_a_jpeg_nearly(tmp_path: Path) -> None:
         write_image(tmp_path / name, pixels)
         back = cv2.cvtColor(cv2.imread(str(tmp_path / name)), cv2.COLOR_BGR2RGB)
         assert np.abs(back.astype(int) - pixels).max() <= most
+
+
+@pytest.mark.parametrize(("name", "width"), [("a.png", 1_000_001), ("a.jpg", 65_501)])
+def test_more_pixels_than_a_format_takes(tmp_path: Path, name: str, width: int) -> None:
+    with pytest.raises(ImageError, match=rf"{width} x 1 pixels") as caught:
+        write_image(tmp_path / name, np.zeros((1, width, 3), np.uint8))
+    assert caught.value.kind == "write-failed"
+    assert names(tmp_path) == []
+
+
+def test_pixels_that_opencv_refuses(tmp_path: Path) -> None:
+    with pytest.raises(ImageError) as caught:
+        write_image(tmp_path / "a.png", np.zeros((0, 4, 3), np.uint8))
+    assert caught.value.kind == "write-failed"
+
+
+def test_memory_that_does_not_suffice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> None:
+        raise cv2.error("OpenCV(5.0.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 9 bytes")
+
+    monkeypatch.setattr("cv2.cvtColor", fail)
+    with pytest.raises(MemoryError):
+        write_image(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8))

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
 from pathlib import Path, PurePath
 from typing import Annotated, Literal
@@ -18,7 +21,7 @@ import typer
 
 from attnimg.errors import ImageError, UsageError
 from attnimg.images.find import Source
-from attnimg.images.place import Placer, Target
+from attnimg.images.place import Placer
 from attnimg.results import Classified, Failed, Record, Skipped
 
 How = Literal["copy", "symlink", "hardlink"]
@@ -68,43 +71,58 @@ class Sorter:
             return record
         label = record.predictions[0].label if record.predictions else UNLABELLED
         try:
-            target = self._place(record.path, PurePath(name_folder(label), PurePath(record.path).name))
-            if target.skip:
-                return Skipped(record.path, os.fspath(target.path))
-            self._put(Path(record.path), target.path)
+            path = self._claim(record.path, PurePath(name_folder(label), PurePath(record.path).name))
+            if not self._is_filed(record.path, path):
+                if self.placer.check(path).skip:
+                    return Skipped(record.path, os.fspath(path))
+                self._put(Path(record.path), path)
         except ImageError as error:
             return Failed(record.path, error.kind, error.message)
-        return replace(record, filed=os.fspath(target.path))
+        return replace(record, filed=os.fspath(path))
 
-    def _place(self, path: str, relative: PurePath) -> Target:
+    def _claim(self, path: str, relative: PurePath) -> Path:
         for number in count(self._numbers[relative] + 1):
             self._numbers[relative] = number
             ending = f" ({number}){relative.suffix}" if number > 1 else relative.suffix
             try:
-                return self.placer.place(Source(path, relative), ending)
+                return self.placer.claim(Source(path, relative), ending)
             except ImageError as error:
                 if error.kind != "collision":
                     raise
         raise AssertionError("count never ends")
 
-    def _put(self, source: Path, target: Path) -> None:
-        from attnimg.images.write import write_bytes
-
+    def _is_filed(self, source: str, path: Path) -> bool:
+        """Tell an earlier run's hard link: it is the input itself, which is never replaced, and need not be."""
+        if not (self.overwrite and self.how == "hardlink"):
+            return False
         try:
-            if self.how == "copy":
-                write_bytes(target, source.read_bytes(), overwrite=self.overwrite)
-                shutil.copystat(source, target)
-                return
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if self.overwrite:
-                target.unlink(missing_ok=True)
+            return os.path.samestat(path.lstat(), Path(source).stat())
+        except OSError:
+            return False
+
+    def _put(self, source: Path, path: Path) -> None:
+        from attnimg.images.write import put
+
+        put(path, partial(_copy if self.how == "copy" else self._link, source), overwrite=self.overwrite)
+
+    def _link(self, source: Path, path: Path) -> None:
+        try:
             if self.how == "symlink":
-                target.symlink_to(source.absolute())
+                path.symlink_to(source.absolute())
             else:
-                target.hardlink_to(source)
+                path.hardlink_to(source.resolve())  # of the image, where the source is a link
         except OSError as error:
-            reason = f"It cannot be filed as {target}: {error.strerror}. Check the rights, make room, or use --copy."
+            reason = f"No {self.how} to it can be made: {error.strerror}. Check the rights, make room, or use --copy."
             raise ImageError("write-failed", reason) from error
+
+
+def _copy(source: Path, path: Path) -> None:
+    shutil.copyfile(source, path)
+    # Some file systems keep no times or rights. Not `copystat`: a file that macOS has locked could not be moved.
+    with suppress(OSError):
+        status = source.stat()
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        path.chmod(stat.S_IMODE(status.st_mode))
 
 
 def name_folder(label: str) -> str:

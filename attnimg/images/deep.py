@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.TiffImagePlugin import BITSPERSAMPLE, EXTRASAMPLES, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
-# Of the file itself nothing is left to tell once Pillow has read it, and OpenCV would tell it between our own lines.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-
 _WHITE_IS_ZERO = 0
 _PREMULTIPLIED = 1  # among ExtraSamples
 _PIXEL_CHUNKS = (b"IHDR", b"tRNS", b"IDAT")

@@ -11,14 +11,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from attnimg.images.opencv import memory_errors
+
 _OPACITY = 0.55  # more, and one no longer recognises things in dark photos
 
 
+@memory_errors()
 def draw_overlay(pixels: NDArray[np.uint8] | NDArray[np.uint16], attention: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Lay a map over a photo.
 
     pixels: H x W x 3, RGB, 8 or 16 bits. attention: h x w of any size, in [0, 1]; NaN: not looked at.
-    Returns H x W x 3, RGB, uint8.
+    Returns H x W x 3, RGB, uint8. Raises MemoryError.
     """
     shallow = pixels if pixels.dtype == np.uint8 else cv2.convertScaleAbs(pixels, alpha=1 / 257)
     grey = cv2.cvtColor(cv2.cvtColor(shallow, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)

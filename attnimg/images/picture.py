@@ -8,6 +8,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+_ROWS_AT_ONCE = 256  # bounds the memory that the floats take
+
 Pixels: TypeAlias = NDArray[np.uint8 | np.uint16]
 
 
@@ -41,6 +43,9 @@ class Picture:
         if self.alpha is None:
             return self.pixels
         full = np.iinfo(self.pixels.dtype).max
-        cover = self.alpha[..., None] / np.float32(full)
-        blended = self.pixels * cover + full * (1 - cover)
-        return np.rint(blended).astype(self.pixels.dtype)
+        blended = np.empty_like(self.pixels)
+        for top in range(0, len(blended), _ROWS_AT_ONCE):
+            rows = slice(top, top + _ROWS_AT_ONCE)
+            cover = self.alpha[rows, :, None] / np.float32(full)
+            blended[rows] = np.rint(self.pixels[rows] * cover + full * (1 - cover))
+        return blended

@@ -40,50 +40,55 @@ class Placer:
         self, folder: Path, *, overwrite: bool = False, skip_existing: bool = False, inputs: Iterable[Source] = ()
     ) -> None:
         if os.path.lexists(folder) and not folder.is_dir():
-            raise UsageError(f"{folder} is no folder. Name one with -o, or a new one.")
+            raise UsageError(f"{folder} is no folder. Name one, or a new one.")
         self._folder = folder
-        self._real_folder = folder.resolve()
+        self._real_folder = Path(os.path.realpath(folder))  # `resolve` of Python 3.11 raises where links form a loop
         self._overwrite, self._skip_existing = overwrite, skip_existing
         self._claims: dict[str, str] = {}
         self._inside: set[Path] = set()
-        self._inputs = {identity for source in inputs if (identity := _identify(source.path))} if overwrite else set()
+        # The file, and the link that names it: what is put in a link's place leaves the file as it is.
+        found = (_identify(source.path, follow) for source in inputs for follow in (True, False))
+        self._inputs = set(filter(None, found)) if overwrite else set()
 
     def place(self, source: Source, ending: str) -> Target:
+        """Claim an output's name and check what is there: `claim` and `check` in one."""
+        return self.check(self.claim(source, ending))
+
+    def claim(self, source: Source, ending: str) -> Path:
         """Claim `<folder>/<the source's relative path, its extension replaced by ending>`, such as `.overlay.png`.
 
-        Raises ImageError: collision, exists, or write-failed for a path that leaves the folder.
+        Raises ImageError: collision, or write-failed for a path that leaves the folder.
         """
         relative = source.relative
         if not relative.name or relative.is_absolute() or ".." in relative.parts:
             raise _leaves(self._folder)
         path = self._folder / relative.with_name(relative.stem + ending)
         self._check_inside(path.parent)
-        self._claim(path, source)
+        key = os.fspath(path).casefold() if _IGNORES_CASE else os.fspath(path)
+        if key in self._claims:
+            reason = f"Its output {path} is already that of {self._claims[key]}. Use --root, or another folder for it."
+            raise ImageError("collision", reason)
+        self._claims[key] = source.path
+        return path
+
+    def check(self, path: Path) -> Target:
+        """Decide what becomes of a name that was claimed. Raises ImageError: exists."""
         if not os.path.lexists(path):
             return Target(path)
         if self._skip_existing:
             return Target(path, skip=True)
         if not self._overwrite:
-            raise ImageError("exists", f"{path} is there already. Use --overwrite, --skip-existing or another -o.")
-        if _identify(path) in self._inputs:
-            raise ImageError("exists", f"{path} is an input, and inputs are never overwritten. Use another -o.")
+            raise ImageError("exists", f"{path} is there already. Use --overwrite, --skip-existing or another folder.")
+        if _identify(path, follow=False) in self._inputs:
+            raise ImageError("exists", f"{path} is an input, and inputs are never overwritten. Use another folder.")
         return Target(path)
 
     def _check_inside(self, folder: Path) -> None:
         # Resolved, because a link in the output folder may lead elsewhere.
         if folder not in self._inside:
-            if not folder.resolve().is_relative_to(self._real_folder):
+            if not Path(os.path.realpath(folder)).is_relative_to(self._real_folder):
                 raise _leaves(self._folder)
             self._inside.add(folder)
-
-    def _claim(self, path: Path, source: Source) -> None:
-        key = os.fspath(path).casefold() if _IGNORES_CASE else os.fspath(path)
-        if key in self._claims:
-            raise ImageError(
-                "collision",
-                f"Its output {path} is already that of {self._claims[key]}. Use --root, or run it with another -o.",
-            )
-        self._claims[key] = source.path
 
 
 def _leaves(folder: Path) -> ImageError:
@@ -92,10 +97,10 @@ def _leaves(folder: Path) -> ImageError:
     )
 
 
-def _identify(path: str | Path) -> tuple[int, int] | None:
-    """What stays the same under all the names of a file, links included; None when there is no file."""
+def _identify(path: str | Path, follow: bool) -> tuple[int, int] | None:
+    """What stays the same under all the names of a file, or of a link itself; None when there is none."""
     try:
-        status = Path(path).stat()
+        status = Path(path).stat(follow_symlinks=follow)
     except (OSError, ValueError):
         return None
     return status.st_dev, status.st_ino

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import io
 import logging
+import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -37,6 +38,7 @@ from attnimg.images.colour import ProfileError, deep_to_srgb, to_srgb
 from attnimg.images.deep import count_bits, read_deep
 from attnimg.images.find import Source
 from attnimg.images.formats import HEAD, sniff
+from attnimg.images.opencv import memory_errors
 from attnimg.images.picture import Metadata, Picture, Pixels
 
 try:
@@ -76,7 +78,7 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS, shortest: int | None =
     try:
         with _open(source) as stream:
             return _decode(stream, max_pixels, shortest)
-    except (MemoryError, cv2.error) as error:  # OpenCV has its own
+    except MemoryError as error:
         raise ImageError("out-of-memory", "Memory does not suffice to decode it. Use fewer --workers.") from error
 
 
@@ -99,7 +101,7 @@ def _decode(stream: BinaryIO, max_pixels: int, shortest: int | None) -> Picture:
     head = stream.read(HEAD)
     format_ = _identify(head)
     Image.MAX_IMAGE_PIXELS = max_pixels
-    with _decoding():
+    with _decoding(), memory_errors():
         image = Image.open(stream, formats=(format_,))
         width, height = image.size
         if width * height > max_pixels:
@@ -117,17 +119,13 @@ def _decode(stream: BinaryIO, max_pixels: int, shortest: int | None) -> Picture:
         image.load()
         metadata = Metadata(image.info.get("icc_profile"), image.info.get("exif"), image.info.get("xmp"))
         pixels, alpha, note = _read_colours(image, read_deep(stream, image) if bits == 16 else None, metadata.icc)
-        transpose, flip = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1), (False, None))
-    if animated:
-        note = "; ".join(filter(None, ["only the first of its frames or pages was read", note]))
-    return Picture(
-        _turn(pixels, transpose, flip),
-        None if alpha is None else _turn(alpha, transpose, flip),
-        (height, width) if transpose else (width, height),
-        format_,
-        metadata,
-        note,
-    )
+        orientation, complaint = _read_orientation(image)
+        transpose, flip = _TURNS.get(orientation, (False, None))
+        pixels = _turn(pixels, transpose, flip)
+        alpha = None if alpha is None else _turn(alpha, transpose, flip)
+    size = (height, width) if transpose else (width, height)
+    first = "only the first of its frames or pages was read" if animated else None
+    return Picture(pixels, alpha, size, format_, metadata, "; ".join(filter(None, [first, note, complaint])) or None)
 
 
 def _identify(head: bytes) -> str:
@@ -178,6 +176,14 @@ def _apply_profile(convert: Callable[[T, bytes], T], colours: T, icc: bytes | No
         return convert(colours, icc), None
     except ProfileError as error:
         return colours, f"its colour profile was ignored, for {error}"
+
+
+def _read_orientation(image: Image.Image) -> tuple[int, str | None]:
+    """Return EXIF's orientation, 1 where it has none, and a note or None."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1), None
+    except (SyntaxError, ValueError, LookupError, TypeError, AttributeError, struct.error):  # what Pillow stumbles over
+        return 1, "its EXIF is broken and was ignored"
 
 
 def _turn(pixels: Pixels, transpose: bool, flip: int | None) -> Pixels:

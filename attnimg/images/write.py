@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnimg.errors import ImageError
+from attnimg.images.opencv import memory_errors
 
 # Level 1 takes half the time of level 3 and makes files hardly larger: filtered photos are close to noise.
 _ENCODINGS = {".png": [cv2.IMWRITE_PNG_COMPRESSION, 1], ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95]}
@@ -26,15 +28,34 @@ _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 def write_image(path: Path, pixels: NDArray[np.uint8], *, overwrite: bool = False) -> None:
     """Write H x W x 3 RGB pixels as PNG or, at quality 95, JPEG, by the path's extension (.png, .jpg).
 
-    Raises ImageError as `write_bytes` does.
+    Raises MemoryError, and ImageError: as `put` does; write-failed too for more pixels than the format takes.
     """
     extension = path.suffix.lower()
-    _, data = cv2.imencode(extension, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), _ENCODINGS[extension])
+    reason = f"{path} cannot be encoded: {pixels.shape[1]} x {pixels.shape[0]} pixels are too many. Scale it down."
+    try:
+        with memory_errors():
+            done, data = cv2.imencode(extension, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), _ENCODINGS[extension])
+    except cv2.error as error:
+        raise ImageError("write-failed", reason) from error
+    if not done:
+        raise ImageError("write-failed", reason)
     write_bytes(path, data.data, overwrite=overwrite)
 
 
 def write_bytes(path: Path, data: bytes | memoryview, *, overwrite: bool = False) -> None:
-    """Write a file, and the folders above it.
+    """Write a file, and the folders above it. Raises ImageError as `put` does."""
+
+    def write(temporary: Path) -> None:
+        with temporary.open("xb") as file:
+            file.write(data)
+
+    put(path, write, overwrite=overwrite)
+
+
+def put(path: Path, make: Callable[[Path], object], *, overwrite: bool = False) -> None:
+    """Put a file or link in its place, whatever makes it, and the folders above it.
+
+    make: makes it under the temporary name that it is given; may raise OSError.
 
     Raises ImageError: exists, unless `overwrite`; write-failed (no space, no rights, a name that is too long).
     """
@@ -43,14 +64,13 @@ def write_bytes(path: Path, data: bytes | memoryview, *, overwrite: bool = False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("xb") as file:
-                file.write(data)
+            make(temporary)
             _move(temporary, path, overwrite)
-        finally:
+        finally:  # it is still there after a link, after a failure, and after a rename to a hard link of its own
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        reason = f"{path} cannot be written: {error.strerror}. Make room, check the rights, or use another -o."
-        raise ImageError("write-failed", reason) from error
+        reason = f"{path} cannot be written: {error.strerror or error}"
+        raise ImageError("write-failed", f"{reason}. Make room, check the rights, or use another folder.") from error
 
 
 def _move(temporary: Path, path: Path, overwrite: bool) -> None:
@@ -58,7 +78,7 @@ def _move(temporary: Path, path: Path, overwrite: bool) -> None:
         temporary.replace(path)
         return
     try:
-        path.hardlink_to(temporary)
+        os.link(temporary, path, follow_symlinks=False)  # it may be a link itself
     except FileExistsError as error:
         raise _exists(path) from error
     except OSError as error:
@@ -71,4 +91,4 @@ def _move(temporary: Path, path: Path, overwrite: bool) -> None:
 
 
 def _exists(path: Path) -> ImageError:
-    return ImageError("exists", f"{path} is there already. Use --overwrite, --skip-existing or another -o.")
+    return ImageError("exists", f"{path} is there already. Use --overwrite, --skip-existing or another folder.")

@@ -1,0 +1,122 @@
+"""`--sort-into`: what is filed is whole, and what was there before it is never lost."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Run
+from PIL import Image
+
+from attnimg.cli.sort import How, Sorter
+from attnimg.images.find import find
+from attnimg.images.place import Placer
+from attnimg.results import Classified, Failed, Prediction, Record
+
+HOWS: tuple[How, ...] = ("copy", "symlink", "hardlink")
+
+
+def sort(photo: Path, folder: Path, how: How, overwrite: bool = True) -> Record:
+    placer = Placer(folder, overwrite=overwrite, inputs=find([photo]))
+    return Sorter(placer, how, overwrite).file(Classified(str(photo), "m", (Prediction("n0", "cat", 1.0),)))
+
+
+def refuse(*args: object, **options: object) -> None:
+    raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photos" / "a.jpg"
+    path.parent.mkdir()
+    path.write_bytes(b"photo")
+    return path
+
+
+@pytest.mark.parametrize(("how", "call"), [("hardlink", "link"), ("symlink", "symlink")])
+def test_a_link_that_fails_leaves_the_old_file(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: How, call: str
+) -> None:
+    filed = tmp_path / "sorted" / "cat" / "a.jpg"
+    filed.parent.mkdir(parents=True)
+    filed.write_bytes(b"old")
+    monkeypatch.setattr(os, call, refuse)
+    record = sort(photo, tmp_path / "sorted", how)
+    assert isinstance(record, Failed)
+    assert record.kind == "write-failed"
+    assert "--copy" in record.message
+    assert [path.read_bytes() for path in filed.parent.iterdir()] == [b"old"]
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_an_image_that_is_a_link_is_filed_as_what_it_shows(photo: Path, tmp_path: Path, how: How) -> None:
+    link = photo.with_name("link.jpg")
+    link.symlink_to("a.jpg")
+    assert isinstance(sort(link, tmp_path / "sorted", how), Classified)
+    filed = tmp_path / "sorted" / "cat" / "link.jpg"
+    assert filed.read_bytes() == b"photo"
+    assert filed.is_symlink() == (how == "symlink")
+    assert filed.samefile(photo) == (how != "copy")
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("before", HOWS)
+def test_filing_again_replaces_what_an_earlier_run_filed(photo: Path, tmp_path: Path, before: How, how: How) -> None:
+    sort(photo, tmp_path / "sorted", before)
+    record = sort(photo, tmp_path / "sorted", how)
+    if before == "hardlink" != how:  # by its file it is the input itself
+        assert isinstance(record, Failed)
+        return
+    assert isinstance(record, Classified)
+    filed = tmp_path / "sorted" / "cat" / "a.jpg"
+    assert (filed.is_symlink(), filed.samefile(photo)) == (how == "symlink", how != "copy")
+    assert [path.name for path in filed.parent.iterdir()] == ["a.jpg"]
+    assert photo.read_bytes() == b"photo"
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_an_image_where_it_belongs_already_stays(photo: Path, how: How) -> None:
+    (photo.parent / "cat").mkdir()
+    there = photo.rename(photo.parent / "cat" / "a.jpg")
+    assert isinstance(sort(there, photo.parent, how), Classified if how == "hardlink" else Failed)
+    assert there.read_bytes() == b"photo"
+    assert not there.is_symlink()
+
+
+def test_a_hard_link_that_is_there_is_told_of_without_overwrite(photo: Path, tmp_path: Path) -> None:
+    sort(photo, tmp_path / "sorted", "hardlink")
+    record = sort(photo, tmp_path / "sorted", "hardlink", overwrite=False)
+    assert isinstance(record, Failed)
+    assert record.kind == "exists"
+
+
+def test_a_copy_keeps_times_and_rights(photo: Path, tmp_path: Path) -> None:
+    os.utime(photo, ns=(10**18, 10**18))
+    photo.chmod(0o640)
+    sort(photo, tmp_path / "sorted", "copy")
+    status = (tmp_path / "sorted" / "cat" / "a.jpg").stat()
+    assert (status.st_mtime_ns, status.st_mode & 0o777) == (10**18, 0o640)
+
+
+def test_a_file_system_that_keeps_no_times_takes_copies(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "utime", refuse)
+    assert isinstance(sort(photo, tmp_path / "sorted", "copy"), Classified)
+    assert (tmp_path / "sorted" / "cat" / "a.jpg").read_bytes() == b"photo"
+
+
+@pytest.mark.parametrize("how", ["--symlink", "--hardlink"])
+def test_a_run_can_be_repeated(run: Run, model: Path, tmp_path: Path, how: str) -> None:
+    for name in ("a.png", "sub/a.png"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(path)
+    args = ("classify", tmp_path / "photos", "--model", model, "--sort-into", tmp_path / "photos" / "sorted", how)
+    before = run(*args, "--overwrite")
+    assert before[0] == 0
+    assert run(*args, "--overwrite")[:2] == before[:2]
+    for record in map(json.loads, before[1].splitlines()):
+        assert Path(record["filed"]).samefile(record["path"])
