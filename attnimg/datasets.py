@@ -39,7 +39,11 @@ def read_classes(data: Path) -> tuple[ClassName, ...]:
     """Return the classes of a data set: from `classes.json`, else one per folder of `train/`, by name."""
     listing = data / "classes.json"
     if listing.is_file():
-        return tuple(ClassName(c["id"], c["label"]) for c in json.loads(listing.read_text()))
+        try:
+            return tuple(ClassName(str(c["id"]), str(c["label"])) for c in json.loads(listing.read_text()))
+        except (ValueError, TypeError, KeyError) as error:
+            form = '[{"id": "daisy", "label": "Daisy"}, ...]'
+            raise UsageError(f"{listing} is no list of classes, as {form} is: {error!r}.") from error
     folders = sorted(p.name for p in class_root(data).iterdir() if p.is_dir() and not p.name.startswith("."))
     if len(folders) < 2:
         raise UsageError(f"{class_root(data)} needs one folder of images per class, at least two.")

@@ -17,6 +17,7 @@ from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, Views, 
 from attnimg.cli.sort import Sorter, Sorting
 from attnimg.errors import UsageError
 from attnimg.images.find import Source
+from attnimg.images.formats import has_image_extension
 from attnimg.images.place import Placer, Target
 from attnimg.results import Classified, Record, Skipped
 
@@ -48,7 +49,7 @@ def classify(
     """
     if outputs.output and not outputs.overlay:
         raise UsageError("-o is where overlays go. Add --overlay, or leave -o out.")
-    if outputs.output and os.fspath(outputs.output) == "-":
+    if outputs.output and (os.fspath(outputs.output) == "-" or has_image_extension(os.fspath(outputs.output))):
         raise UsageError("Overlays are files, and go into a folder: -o DIR.")
     if sorting.sort_into and inputs.names_stdin:
         raise UsageError("--sort-into files images by their names, and one from stdin has none. Save it as a file.")

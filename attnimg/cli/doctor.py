@@ -64,7 +64,8 @@ def _describe_devices() -> Iterator[Line]:
         yield "devices", f"torch cannot be imported: {error}", False
         return
     yield "torch threads", str(torch.get_num_threads()), True
-    yield "cuda", torch.version.cuda or "not in this build of torch", True
+    there = "" if torch.cuda.is_available() else ", no GPU found"
+    yield "cuda", f"{torch.version.cuda}{there}" if torch.version.cuda else "not in this build of torch", True
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
         yield f"cuda:{index}", f"{device.name}, {device.total_memory / 2**30:.0f} GiB", True

@@ -64,7 +64,7 @@ def train_classify(
     """
     console = Console.of_process(quiet)
     try:
-        from attnimg.training.run import RECIPE, train_classifier
+        from attnimg.training.run import RECIPE, check_folder, train_classifier
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in {"lightning", "matplotlib"}:
@@ -74,6 +74,7 @@ def train_classify(
     from attnimg.training.recipe import load_recipe
 
     choose_device(device)
+    check_folder(output, resume)
     default = str(output / RECIPE) if resume else "finetune" if start_from else "objects-cpu"
     chosen = load_recipe(
         recipe or default,

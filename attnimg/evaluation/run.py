@@ -31,6 +31,8 @@ def evaluate_classifier(
     of how many are done.
     """
     classes = [ClassName(c.id, c.label) for c in classifier.classes]
+    if (data / "train").is_dir() and not (data / "val").is_dir():
+        raise UsageError(f"{data} has no val/; name the folder of classes to measure on, such as {data / 'train'}.")
     root = data / "val" if (data / "val").is_dir() else data
     examples = find_examples(root, classes, all_classes=False)
     metrics = ClassificationMetrics(len(classes))

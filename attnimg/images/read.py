@@ -110,7 +110,7 @@ def _decode(stream: BinaryIO, max_pixels: int, shortest: int | None) -> Picture:
         if bits not in (1, 2, 4, 8, 16) or image.mode not in _MODES:
             raise ImageError(
                 "unsupported",
-                f"Its pixels are of the kind {image.mode}, {bits} bits. Save it with 8 or 16 bits a channel.",
+                f"Its pixels are of the kind {image.mode}, {bits} bits. Convert it to RGB or grey of 8 or 16 bits.",
             )
         # A multi-picture JPEG holds one picture and what belongs to it: previews, depth.
         animated = format_ != "JPEG" and getattr(image, "is_animated", False)
@@ -146,7 +146,9 @@ def _decoding() -> Iterator[None]:
     except (ImageError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
-        raise ImageError("too-large", "It has over twice the pixels that --max-pixels allows. Raise it.") from error
+        raise ImageError(
+            "too-large", "It claims over twice the pixels that --max-pixels allows. Raise that if you trust it."
+        ) from error
     except UnidentifiedImageError as error:
         raise ImageError("damaged", "Its header is broken or of a layout that is not read. Save it anew.") from error
     except Exception as error:  # a broken file can make a decoder raise anything

@@ -94,6 +94,8 @@ class Classifier:
 
         images: PIL images or RGB uint8 arrays H x W x 3.
         """
+        if isinstance(images, str | Path):
+            raise TypeError("a path is no image; open it with PIL.Image.open")
         if isinstance(images, Image.Image | np.ndarray):
             return self([images], topk)[0]
         arrays = [np.asarray(p.convert("RGB") if isinstance(p, Image.Image) else p) for p in images]

@@ -37,7 +37,7 @@ class Task(Protocol):
     """What the loop needs to know of a task."""
 
     examples: int
-    score: str  # the value of `validate` that decides which weights are kept; larger is better
+    score: str  # the value of `validate` that decides which weights are kept; larger is better, and ties go by "loss"
 
     def batch(self, indices: list[int], device: torch.device) -> tuple[Tensor, ...]:
         """Return the examples as they are stored, on the device."""
@@ -62,6 +62,7 @@ class Progress:
     step: int = 0
     epochs: int = 0
     best: float = float("-inf")
+    best_loss: float = float("inf")
     best_epoch: int = -1
     loss: float = 0.0
     counted: int = 0
@@ -159,8 +160,9 @@ class Run:
             row = {"epoch": epoch, "size": size, "rate": rate, "train_loss": float(cast(Tensor, train_loss))}
             self.log.write({**row, **measures, "seconds": round(progress.seconds)})
         measures = self.fabric.broadcast(measures)
-        if measures[self.task.score] > progress.best:
-            progress.best, progress.best_epoch = measures[self.task.score], epoch
+        score, loss = measures[self.task.score], measures["loss"]
+        if (score, -loss) > (progress.best, -progress.best_loss):
+            progress.best, progress.best_loss, progress.best_epoch = score, loss, epoch
             if self.fabric.is_global_zero:
                 save_state(self.folder / BEST, {"net": self.averaged.module.state_dict(), "measures": measures})
         progress.loss, progress.counted, progress.epochs = 0.0, 0, epoch + 1

@@ -54,7 +54,7 @@ def train_classifier(
     DATA/val, else a seeded tenth of the training images). start_from: a model's name or path, whose net, normalisation
     and weights but for the logits are the start. devices: GPUs that share the work; all but the first return None.
     """
-    _check_folder(folder, resume)
+    check_folder(folder, resume)
     fabric = _launch(recipe, device, devices)
     if not fabric.is_global_zero:
         watch, say = lambda progress, total: None, lambda line: None
@@ -134,7 +134,8 @@ def write_classifier(
     checkpoints.write(path, header, half)
 
 
-def _check_folder(folder: Path, resume: bool) -> None:
+def check_folder(folder: Path, resume: bool) -> None:
+    """Raise UsageError where there is no run to resume, or one that would be trained over."""
     there = (folder / LAST).is_file()
     if resume and not there:
         raise UsageError(f"{folder} holds no run to resume; leave --resume out to begin one.")
