@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from attnimg.datasets import ClassName, find_examples
+from attnimg.datasets import find_examples
 from attnimg.images.find import Source
 from attnimg.images.read import read
 from attnimg.tasks.classify import Classifier, load_classifier
@@ -46,7 +46,7 @@ def main() -> None:
     args = parser.parse_args()
     classifiers = {views: load_classifier(args.model, device="cpu", views=views) for views in (1, 2, 3, 5)}
     one = classifiers[1]
-    examples = find_examples(args.data / "val", [ClassName(c.id, c.label) for c in one.classes])
+    examples = find_examples(args.data / "val", one.classes)
     squares = [read(Source(f, PurePath(f))).pixels for f in examples.files[:: args.every]]
     classes = examples.classes[:: args.every]
     bands = [band(p, standing=i % 2 == 0) for i, p in enumerate(squares)]

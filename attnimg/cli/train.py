@@ -9,6 +9,7 @@ import typer
 
 from attnimg.cli.console import Console
 from attnimg.cli.options import Device, Quiet, Workers, count_threads
+from attnimg.cli.status import Terminated
 from attnimg.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def train_classify(
     """
     console = Console.of_process(quiet)
     try:
+        from attnimg.training.loop import LAST
         from attnimg.training.run import RECIPE, check_folder, train_classifier
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
@@ -91,18 +93,23 @@ def train_classify(
             best = f", best {progress.best:.3f}" if progress.best_epoch >= 0 else ""
             bar.update(progress.step, total, f"loss {progress.loss / max(1, progress.counted):.3f}{best}")
 
-        path = train_classifier(
-            chosen,
-            data,
-            output,
-            validation=validation,
-            start_from=start_from,
-            resume=resume,
-            device=device,
-            devices=devices,
-            workers=count_threads(workers),
-            watch=watch,
-            say=console.say,
-        )
+        try:
+            path = train_classifier(
+                chosen,
+                data,
+                output,
+                validation=validation,
+                start_from=start_from,
+                resume=resume,
+                device=device,
+                devices=devices,
+                workers=count_threads(workers),
+                watch=watch,
+                say=console.say,
+            )
+        except (KeyboardInterrupt, Terminated):
+            if (output / LAST).is_file():
+                console.say("Interrupted. The same command with --resume goes on from here.")
+            raise
     if path is not None:
         console.print(str(path))

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 import torch
 
-from attnimg.datasets import ClassName, find_examples
+from attnimg.datasets import find_examples
 from attnimg.errors import ImageError, UsageError
 from attnimg.evaluation.classification import ClassificationMetrics
 from attnimg.images.find import Source
@@ -30,7 +30,7 @@ def evaluate_classifier(
     a `UsageError` that names it: a measure over the rest would not be the data set's. watch: is told how many images
     of how many are done.
     """
-    classes = [ClassName(c.id, c.label) for c in classifier.classes]
+    classes = classifier.classes
     if (data / "train").is_dir() and not (data / "val").is_dir():
         raise UsageError(f"{data} has no val/; name the folder of classes to measure on, such as {data / 'train'}.")
     root = data / "val" if (data / "val").is_dir() else data

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from attnimg import checkpoints
 from attnimg.attention import Recorder
+from attnimg.datasets import ClassName
 from attnimg.errors import Unavailable
 from attnimg.images.picture import Pixels
 from attnimg.images.square import fit_square
@@ -32,14 +33,6 @@ from attnimg.tasks.preprocessing import Normalize, to_float
 GRID = 64  # cells of an attention map along a view's side
 
 Picture = Image.Image | NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Class:
-    """A class of the model: the data set's id and the readable label."""
-
-    id: str
-    label: str
 
 
 @dataclass(frozen=True)
@@ -74,7 +67,7 @@ class Classifier:
 
     def __init__(self, net: nn.Module, header: dict[str, Any], *, model: str, views: int = 1) -> None:
         self.model = model
-        self.classes = tuple(Class(**c) for c in header["classes"])
+        self.classes = tuple(ClassName(**c) for c in header["classes"])
         self.shortest: int = header["preprocessing"]["size"]
         self.views = views
         self._net = net
