@@ -83,6 +83,11 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return header, {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
 
 
+def halve(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors as weights are stored and shipped: floating point in fp16."""
+    return {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+
+
 def write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Write one model; the file appears whole or not at all. header: JSON values only."""
     from safetensors.torch import save

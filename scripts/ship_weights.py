@@ -52,7 +52,7 @@ def main() -> None:
         same = [f["value"] for f in shipped if f["name"] == "top1" and f.get("command") == measured["command"]]
         if same and metrics["top1"] <= same[0]:
             sys.exit(f"{args.run} reaches {metrics['top1']:.4f}, the shipped file {same[0]:.4f}; nothing was changed")
-    checkpoints.write(target, header, {n: t.half() if t.is_floating_point() else t for n, t in tensors.items()})
+    checkpoints.write(target, header, checkpoints.halve(tensors))
     for path in write_cards(WEIGHTS):
         sys.stdout.write(f"{path}\n")
 

@@ -104,7 +104,7 @@ def write_classifier(
 ) -> None:
     """Write a net in half precision with a temperature fitted, and its figures measured, on the validation images."""
     recipe = task.recipe
-    half = {n: t.half() if t.is_floating_point() else t for n, t in net.state_dict().items()}
+    half = checkpoints.halve(net.state_dict())
     net.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in half.items()})
     with torch.inference_mode():
         logits, targets = (torch.cat(parts) for parts in zip(*task.logits(net, device), strict=True))
