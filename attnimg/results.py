@@ -50,6 +50,23 @@ class Classified:
 
 
 @dataclass(frozen=True, slots=True)
+class Enhanced:
+    """A photo that was enhanced. output, overlay, compare: the files written. width, height: upright, in pixels."""
+
+    path: str
+    output: str
+    model: str
+    width: int
+    height: int
+    overlay: str | None = None
+    compare: str | None = None
+    note: str | None = None
+
+    columns: ClassVar = ("path", "output", "model", "width", "height")
+    shown: ClassVar = {"output": 32, "width": 6, "height": 6}
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """What went wrong with one image."""
 
@@ -66,7 +83,7 @@ class Skipped:
     output: str
 
 
-Done = Classified
+Done = Classified | Enhanced
 Record = Done | Failed | Skipped
 
 

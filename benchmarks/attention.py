@@ -18,8 +18,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from attnimg.training.recipe import Recipe, load_recipe
-from attnimg.training.run import train_classifier
+from attnimg.training.recipe import ClassifyRecipe, load_recipe
+from attnimg.training.train_classifier import train_classifier
 
 
 def take_classes(data: Path, count: int, folder: Path) -> Path:
@@ -34,7 +34,7 @@ def take_classes(data: Path, count: int, folder: Path) -> Path:
     return folder
 
 
-def variants(recipe: Recipe) -> dict[str, Recipe]:
+def variants(recipe: ClassifyRecipe) -> dict[str, ClassifyRecipe]:
     """Return the recipe as it is, and with each kind of attention left out."""
     net, backbone = recipe.net, recipe.net.backbone
     bare = replace(backbone, channel_attention="none", spatial_attention="none")
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="objects-cpu")
     parser.add_argument("--only", nargs="*", default=["with attention", "no attention"], help="variants to train")
     args = parser.parse_args()
-    recipe = load_recipe(args.recipe, epochs=args.epochs)
+    recipe = load_recipe(args.recipe, ClassifyRecipe, epochs=args.epochs)
     with tempfile.TemporaryDirectory() as folder:
         data = take_classes(args.data, args.classes, Path(folder) / "data")
         for name, variant in variants(recipe).items():

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from attnimg.datasets import find_examples
+from attnimg.datasets.classes import find_examples
 from attnimg.images.find import Source
 from attnimg.images.read import read
 from attnimg.tasks.classify import Classifier, load_classifier

@@ -21,8 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from attnimg import checkpoints
 from attnimg.cards import write_cards
-from attnimg.nets.build import read_architecture
-from attnimg.nets.classifier import Classifier
+from attnimg.nets.build import build_net
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 
@@ -60,7 +59,7 @@ def main() -> None:
 def count_gmac(header: dict[str, Any]) -> float:
     """Return the multiply-accumulates of one view, in billions."""
     size = header["preprocessing"]["size"]
-    net = Classifier(read_architecture(header["architecture"])).eval()
+    net = build_net(header["architecture"]).eval()
     with FlopCounterMode(display=False) as counter:
         net(torch.zeros(1, 3, size, size))
     return counter.get_total_flops() / 2e9

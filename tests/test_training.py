@@ -18,7 +18,7 @@ from lightning.fabric import Fabric
 from torch.utils.flop_counter import FlopCounterMode
 
 from attnimg import checkpoints
-from attnimg.datasets import Examples, find_examples, read_classes, split
+from attnimg.datasets.classes import Examples, find_examples, read_classes, split
 from attnimg.errors import UsageError
 from attnimg.nets.backbone import BackboneConfig
 from attnimg.nets.classifier import Classifier, ClassifierConfig
@@ -27,12 +27,12 @@ from attnimg.tasks.classify import load_classifier
 from attnimg.training.augmentation import Augment
 from attnimg.training.classification import Classification
 from attnimg.training.loop import LAST
-from attnimg.training.recipe import RECIPES, Augmentation, Recipe, dump_toml, load_recipe
-from attnimg.training.run import train_classifier
+from attnimg.training.recipe import RECIPES, Augmentation, ClassifyRecipe, dump_toml, load_recipe
 from attnimg.training.schedule import image_size, learning_rate
 from attnimg.training.state import load_state, save_state
+from attnimg.training.train_classifier import train_classifier
 
-SMALL = Recipe(
+SMALL = ClassifyRecipe(
     name="small",
     net=ClassifierConfig(width=16, dropout=0.1, backbone=BackboneConfig(widths=(8, 16), depths=(1, 1), drop_path=0.2)),
     augmentation=Augmentation(rotation=10, shift=0.1, colour=0.2, erase=0.2, mixup=0.3, cutmix=0.3),
@@ -59,7 +59,7 @@ def test_a_run_learns_and_its_file_classifies(classes: Path, tmp_path: Path) -> 
     assert len(rows) == 8
     assert float(rows[-1]["top1"]) > 0.9
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
-    assert build_config(tomllib.loads((tmp_path / "recipe.toml").read_text()), Recipe).epochs == 8
+    assert build_config(tomllib.loads((tmp_path / "recipe.toml").read_text()), ClassifyRecipe).epochs == 8
     classifier = load_classifier(str(path), device="cpu")
     assert [c.label for c in classifier.classes] == ["blue sky", "grass", "rose"]
     red = torch.full((40, 60, 3), 50, dtype=torch.uint8)
@@ -175,7 +175,7 @@ def test_a_diverged_run_is_said(classes: Path, tmp_path: Path) -> None:
 def test_two_processes_train_as_one(classes: Path, tmp_path: Path) -> None:
     code = (
         "import sys, dataclasses; from pathlib import Path\n"
-        "from test_training import SMALL; from attnimg.training.run import train_classifier\n"
+        "from test_training import SMALL; from attnimg.training.train_classifier import train_classifier\n"
         "path = train_classifier(SMALL, Path(sys.argv[1]), Path(sys.argv[2]), device='cpu', devices=2, say=print)\n"
         "print(path)\n"
     )
@@ -209,7 +209,7 @@ def test_a_shipped_recipe_runs_for_twenty_steps(name: str, tmp_path: Path) -> No
     from conftest import make_classes
 
     data = make_classes(tmp_path / "data", per_class=4)
-    recipe = load_recipe(name)  # in smaller batches, and so at a smaller rate
+    recipe = load_recipe(name, ClassifyRecipe)  # in smaller batches, and so at a smaller rate
     rate = recipe.learning_rate * 2 / recipe.batch_size
     recipe = dataclasses.replace(recipe, batch_size=2, epochs=4, learning_rate=rate)
     path = train_classifier(recipe, data, tmp_path / "run", device="cpu", steps=20)
@@ -219,7 +219,7 @@ def test_a_shipped_recipe_runs_for_twenty_steps(name: str, tmp_path: Path) -> No
 
 
 def test_the_objects_recipe_keeps_to_its_budget() -> None:
-    net = Classifier(load_recipe("objects").net).eval()
+    net = Classifier(load_recipe("objects", ClassifyRecipe).net).eval()
     with FlopCounterMode(display=False) as counter:
         net(torch.zeros(1, 3, 64, 64))
     assert sum(p.numel() for p in net.parameters()) <= 7.5e6
@@ -229,8 +229,8 @@ def test_the_objects_recipe_keeps_to_its_budget() -> None:
 def test_recipes_survive_being_written(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(dump_toml(SMALL))
-    assert load_recipe(str(path)) == SMALL
-    assert load_recipe(str(path), epochs=7, seed=None) == dataclasses.replace(SMALL, epochs=7)
+    assert load_recipe(str(path), ClassifyRecipe) == SMALL
+    assert load_recipe(str(path), ClassifyRecipe, epochs=7, seed=None) == dataclasses.replace(SMALL, epochs=7)
 
 
 @pytest.mark.parametrize(
@@ -246,12 +246,12 @@ def test_recipes_survive_being_written(tmp_path: Path) -> None:
 def test_a_wrong_recipe_is_wrong_usage_that_names_the_fault(tmp_path: Path, text: str, named: str) -> None:
     (tmp_path / "mine.toml").write_text(text)
     with pytest.raises(UsageError, match=named):
-        load_recipe(str(tmp_path / "mine.toml"))
+        load_recipe(str(tmp_path / "mine.toml"), ClassifyRecipe)
 
 
 def test_an_unknown_recipe_lists_the_shipped_ones() -> None:
     with pytest.raises(UsageError, match="objects-cpu"):
-        load_recipe("nothing")
+        load_recipe("nothing", ClassifyRecipe)
 
 
 def test_the_rate_warms_up_and_falls_to_zero() -> None:

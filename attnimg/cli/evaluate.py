@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from attnimg import checkpoints
 from attnimg.cli.console import Console
-from attnimg.cli.options import Compute, Model, Quiet, Views, spread
+from attnimg.cli.options import Compute, Device, Model, Precision, Quiet, Views, Workers, count_threads, spread
+
+if TYPE_CHECKING:
+    from attnimg.evaluation.classification import ClassificationMetrics
+    from attnimg.evaluation.enhancement import PhotoMetrics
 
 app = typer.Typer(no_args_is_help=True)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How the figures are handed out."""
+
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder for the figures in detail: tables and plots."),
+    ] = None
+    format: Annotated[
+        Literal["table", "csv", "json"] | None, typer.Option(help="Default: table on a terminal, else json.")
+    ] = None
+    quiet: Quiet = False
 
 
 @app.callback()
@@ -27,50 +46,79 @@ def evaluate_classify(
         Path, typer.Argument(metavar="DATA", help="Folder with a folder per class, named by the class's id.")
     ],
     compute: Compute,
+    figures: Figures,
     *,
     model: Model = "objects",
     views: Views = 1,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="DIR", help="Folder for the confusion matrix, per-class figures, plots."
-        ),
-    ] = None,
-    format: Annotated[
-        Literal["table", "csv", "json"] | None, typer.Option(help="Default: table on a terminal, else json.")
-    ] = None,
-    quiet: Quiet = False,
 ) -> None:
     """Measure a classifier: top-1, top-5, precision and recall, and whether its scores can be believed.
 
     Of a data set with a part DATA/val that part is taken. All but the loss (in nats) are fractions between 0 and 1.
     """
-    console = Console.of_process(quiet)
+    console = Console.of_process(figures.quiet)
     from attnimg.evaluation.run import evaluate_classifier
     from attnimg.tasks.classify import load_classifier
 
     classifier = load_classifier(model, device=compute.device, precision=compute.precision, views=views)
     with console.progress("images") as bar:
         metrics = evaluate_classifier(
-            classifier,
-            data,
-            batch_size=compute.batch_size,
-            workers=compute.threads,
-            watch=lambda done, total: bar.update(done, total),
+            classifier, data, batch_size=compute.batch_size, workers=compute.threads, watch=bar.update
         )
+    print_results(console, metrics, figures.format)
+    if figures.output is not None:
+        from attnimg.evaluation.report import write_report
+
+        labels = {c.id: c.label for c in classifier.classes}
+        for path in write_report(figures.output, metrics, labels, sha256=checkpoints.sha256(checkpoints.find(model))):
+            console.say(f"wrote {path}")
+
+
+@app.command("enhance")
+@spread
+def evaluate_enhance(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder with low/ and normal/, paired by name; or of any photos.")
+    ],
+    figures: Figures,
+    *,
+    model: Model = "night",
+    device: Device = "auto",
+    precision: Precision = "auto",
+    workers: Workers = None,
+) -> None:
+    """Measure an enhancer: PSNR in dB, SSIM, and the error of the mean brightness, between 0 and 1.
+
+    Of a data set with a part DATA/val that part is taken. Nothing is matched to the truth's brightness. Photos without
+    low/ and normal/ are scored before and after by PIQE, 0 (best) to 100, which tells of noise, not of brightness.
+    """
+    console = Console.of_process(figures.quiet)
+    from attnimg.evaluation.run import evaluate_enhancer
+    from attnimg.tasks.enhance import load_enhancer
+
+    enhancer = load_enhancer(model, device=device, precision=precision)
+    with console.progress("images") as bar:
+        names, metrics = evaluate_enhancer(enhancer, data, workers=count_threads(workers), watch=bar.update)
+    print_results(console, metrics, figures.format)
+    if figures.output is not None:
+        from attnimg.evaluation.report import write_photo_report
+
+        digest = checkpoints.sha256(checkpoints.find(model))
+        for path in write_photo_report(figures.output, metrics, names, sha256=digest):
+            console.say(f"wrote {path}")
+
+
+def print_results(
+    console: Console, metrics: ClassificationMetrics | PhotoMetrics, format_: Literal["table", "csv", "json"] | None
+) -> None:
+    """Print how many images were measured, and each result's name and value."""
     results = {"images": metrics.images, **dict(metrics.results())}
-    match format or ("table" if console.out.isatty() else "json"):
+    match format_ or ("table" if console.out.isatty() else "json"):
         case "json":
             console.print(json.dumps(results))
         case "csv":
             for name, value in {"name": "value", **results}.items():
                 console.print(f"{name},{value}")
         case _:
+            width = max(map(len, results)) + 1
             for name, value in results.items():
-                console.print(f"{name:<12}{value:>10,}" if name == "images" else f"{name:<12}{value:>10.4f}")
-    if output is not None:
-        from attnimg.evaluation.report import write_report
-
-        labels = {c.id: c.label for c in classifier.classes}
-        for path in write_report(output, metrics, labels, sha256=checkpoints.sha256(checkpoints.find(model))):
-            console.say(f"wrote {path}")
+                console.print(f"{name:<{width}}{value:>10,}" if name == "images" else f"{name:<{width}}{value:>10.4f}")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from attnimg.cli.console import Console
-from attnimg.cli.options import Device, Quiet, Workers, count_threads
+from attnimg.cli.options import Device, Quiet, Workers, count_threads, spread
 from attnimg.cli.status import Terminated
 from attnimg.errors import Unavailable
 
 if TYPE_CHECKING:
     from attnimg.training.loop import Progress
+    from attnimg.training.recipe import Recipe
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -23,70 +27,120 @@ def train() -> None:
     """Train a net on your own images."""
 
 
-@app.command("classify")
-def train_classify(
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Folder with train/ and val/, each with a folder per class.")
-    ],
+@dataclass(frozen=True)
+class Run:
+    """Where a run lies, what it begins with, what it has instead of its recipe's values, and where it runs."""
+
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the run: recipe, log, curves, weights.")
-    ],
+    ]
     validation: Annotated[
-        Path | None, typer.Option("--val", metavar="DIR", help="Validation images; default: DATA/val, else a tenth.")
-    ] = None,
+        Path | None, typer.Option("--val", metavar="DIR", help="Validation part of the data set; default: DATA/val.")
+    ] = None
     recipe: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="Shipped recipe or TOML file. Default: objects-cpu; with --from, finetune; with --resume, its own.",
+            help="Shipped recipe or TOML file. Default: one for CPUs; with --from, finetune; with --resume, its own.",
         ),
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(min=0, help="Instead of the recipe's.")] = None,
-    size: Annotated[int | None, typer.Option(min=16, help="Side of the net's input, instead of the recipe's.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the recipe's.")] = None,
+    ] = None
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None
+    learning_rate: Annotated[float | None, typer.Option(min=0, help="Instead of the recipe's.")] = None
+    size: Annotated[int | None, typer.Option(min=16, help="Side of the net's input, instead of the recipe's.")] = None
+    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the recipe's.")] = None
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"] | None, typer.Option(help="Instead of the recipe's.")
-    ] = None,
+    ] = None
     start_from: Annotated[
         str | None, typer.Option("--from", metavar="MODEL", help="Fine-tune: start from a model's weights.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is in --output.")] = False,
-    device: Device = "auto",
-    devices: Annotated[int, typer.Option(min=1, help="GPUs that share the work.", rich_help_panel="Speed")] = 1,
-    workers: Workers = None,
-    quiet: Quiet = False,
+    ] = None
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is in --output.")] = False
+    device: Device = "auto"
+    devices: Annotated[int, typer.Option(min=1, help="GPUs that share the work.", rich_help_panel="Speed")] = 1
+    workers: Workers = None
+    quiet: Quiet = False
+
+
+@app.command("classify")
+@spread
+def train_classify(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder with train/ and val/, each with a folder per class.")
+    ],
+    run: Run,
 ) -> None:
     """Train a classifier on folders of images, one folder per class.
 
-    The run's folder takes recipe.toml, log.csv, curves.png, the state that --resume goes on from, and at the end the
-    weights for `attnimg classify --model`, whose path is printed. An interrupted run can be resumed.
+    Without val/ a tenth of the images validates. The run's folder takes recipe.toml, log.csv, curves.png, the state
+    that --resume goes on from, and at the end the weights for `attnimg classify --model`, whose path is printed. An
+    interrupted run can be resumed.
     """
-    console = Console.of_process(quiet)
+    with _extra():
+        from attnimg.training.train_classifier import train_classifier
+    from attnimg.training.recipe import ClassifyRecipe
+
+    _train(train_classifier, ClassifyRecipe, "objects-cpu", data, run)
+
+
+@app.command("enhance")
+@spread
+def train_enhance(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder with train/ and val/, each with low/ and normal/.")
+    ],
+    run: Run,
+    *,
+    synthesise: Annotated[
+        bool, typer.Option("--synthesise", help="Darken photos of train/normal/ that have no partner in train/low/.")
+    ] = False,
+) -> None:
+    """Train an enhancer on pairs of photos, in low and in normal light, of one name but for the ending.
+
+    The run's folder takes recipe.toml, log.csv, curves.png, the state that --resume goes on from, and at the end the
+    weights for `attnimg enhance --model`, whose path is printed. An interrupted run can be resumed.
+    """
+    with _extra():
+        from attnimg.training.train_enhancer import train_enhancer
+    from attnimg.training.recipe import EnhanceRecipe
+
+    _train(train_enhancer, EnhanceRecipe, "night-cpu", data, run, synthesise=synthesise)
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
     try:
-        from attnimg.training.loop import LAST
-        from attnimg.training.run import RECIPE, check_folder, train_classifier
+        yield
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in {"lightning", "matplotlib"}:
             raise
         raise Unavailable(f"Training needs {missing}. Install it with: pip install 'attnimg[train]'") from error
-    from attnimg.tasks.device import choose_device
-    from attnimg.training.recipe import load_recipe
 
-    choose_device(device)
-    check_folder(output, resume)
-    default = str(output / RECIPE) if resume else "finetune" if start_from else "objects-cpu"
-    chosen = load_recipe(
-        recipe or default,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        size=size,
-        seed=seed,
-        precision=precision,
+
+def _train(
+    train: Callable[..., Path | None], kind: type[Recipe], default: str, data: Path, run: Run, **options: Any
+) -> None:
+    """Load the recipe, train under a progress bar, and print the path of the weights."""
+    from attnimg.tasks.device import choose_device
+    from attnimg.training.loop import LAST
+    from attnimg.training.recipe import load_recipe
+    from attnimg.training.run import RECIPE, check_folder
+
+    choose_device(run.device)
+    check_folder(run.output, run.resume)
+    default = str(run.output / RECIPE) if run.resume else "finetune" if run.start_from else default
+    recipe = load_recipe(
+        run.recipe or default,
+        kind,
+        epochs=run.epochs,
+        batch_size=run.batch_size,
+        learning_rate=run.learning_rate,
+        size=run.size,
+        seed=run.seed,
+        precision=run.precision,
     )
+    console = Console.of_process(run.quiet)
     with console.progress("steps") as bar:
 
         def watch(progress: Progress, total: int) -> None:
@@ -94,21 +148,22 @@ def train_classify(
             bar.update(progress.step, total, f"loss {progress.loss / max(1, progress.counted):.3f}{best}")
 
         try:
-            path = train_classifier(
-                chosen,
+            path = train(
+                recipe,
                 data,
-                output,
-                validation=validation,
-                start_from=start_from,
-                resume=resume,
-                device=device,
-                devices=devices,
-                workers=count_threads(workers),
+                run.output,
+                validation=run.validation,
+                start_from=run.start_from,
+                resume=run.resume,
+                device=run.device,
+                devices=run.devices,
+                workers=count_threads(run.workers),
                 watch=watch,
                 say=console.say,
+                **options,
             )
         except (KeyboardInterrupt, Terminated):
-            if (output / LAST).is_file():
+            if (run.output / LAST).is_file():
                 console.say("Interrupted. The same command with --resume goes on from here.")
             raise
     if path is not None:

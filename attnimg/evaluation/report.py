@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from attnimg.evaluation.classification import ClassificationMetrics
+from attnimg.evaluation.enhancement import PhotoMetrics
 from attnimg.evaluation.plots import draw_confusion, draw_reliability
 
 
@@ -20,27 +21,44 @@ def write_report(folder: Path, metrics: ClassificationMetrics, classes: Mapping[
     ValueError: no images were seen, or the loss is no number. Unavailable: matplotlib is missing; the tables are
     written all the same.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     ids = list(classes)
     confusion = metrics.confusion.tolist()
     columns = zip(ids, classes.values(), map(sum, confusion), *(v.tolist() for v in metrics.per_class()), strict=True)
-    text = json.dumps({**about, "images": metrics.images, **dict(metrics.results())}, indent=2, allow_nan=False)
-
-    paths = [folder / name for name in ("metrics.json", "per-class.csv", "confusion.csv")]
-    paths[0].write_text(text + "\n", encoding="ascii")
-    _write_csv(paths[1], ("id", "label", "images", "precision", "recall"), columns)
-    _write_csv(paths[2], ("id", *ids), ([id_, *row] for id_, row in zip(ids, confusion, strict=True)))
+    paths = [_write_metrics(folder, metrics, about)]
+    header = ("id", "label", "images", "precision", "recall")
+    paths.append(_write_csv(folder / "per-class.csv", header, columns))
+    rows = ([id_, *row] for id_, row in zip(ids, confusion, strict=True))
+    paths.append(_write_csv(folder / "confusion.csv", ("id", *ids), rows))
     paths.append(draw_confusion(folder / "confusion.png", metrics.confusion, list(classes.values())))
     paths.append(draw_reliability(folder / "calibration.png", metrics.reliability))
     return paths
 
 
-def _write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+def write_photo_report(folder: Path, metrics: PhotoMetrics, names: Sequence[str], **about: str) -> list[Path]:
+    """Write metrics.json and per-image.csv, a row of scores for each of `names`; return their paths.
+
+    folder, about: as for `write_report`. ValueError: no photos were seen.
+    """
+    path = _write_metrics(folder, metrics, about)
+    rows = ([name, *row.values()] for name, row in zip(names, metrics.rows, strict=True))
+    return [path, _write_csv(folder / "per-image.csv", ("name", *metrics.rows[0]), rows)]
+
+
+def _write_metrics(folder: Path, metrics: ClassificationMetrics | PhotoMetrics, about: Mapping[str, str]) -> Path:
+    text = json.dumps({**about, "images": metrics.images, **dict(metrics.results())}, indent=2, allow_nan=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "metrics.json"
+    path.write_text(text + "\n", encoding="ascii")
+    return path
+
+
+def _write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> Path:
     # An id may be a folder's name that is not UTF-8; its bytes are shown escaped, as in the records.
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows([_cell(value) for value in row] for row in rows)
+    return path
 
 
 def _cell(value: object) -> object:

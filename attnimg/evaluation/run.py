@@ -1,19 +1,24 @@
-"""Measure a classifier on a folder-per-class data set, by the very code that classifies users' photos."""
+"""Measure a model on a data set, by the very code that users' photos go through."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePath
+from itertools import islice
+from pathlib import Path
 
 import torch
 
-from attnimg.datasets import find_examples
-from attnimg.errors import ImageError, UsageError
+from attnimg.datasets.classes import find_examples
+from attnimg.datasets.pairs import find_pairs
+from attnimg.datasets.reading import find_photos, read_all, read_photo
+from attnimg.errors import UsageError
 from attnimg.evaluation.classification import ClassificationMetrics
-from attnimg.images.find import Source
-from attnimg.images.read import read
+from attnimg.evaluation.enhancement import EnhancementMetrics, NoReferenceMetrics, PhotoMetrics
+from attnimg.images.picture import Pixels
 from attnimg.tasks.classify import Classifier, Prepared
+from attnimg.tasks.enhance import Enhancer
+
+Watch = Callable[[int, int], None]
 
 
 def evaluate_classifier(
@@ -22,34 +27,69 @@ def evaluate_classifier(
     *,
     batch_size: int = 64,
     workers: int = 2,
-    watch: Callable[[int, int], None] = lambda done, total: None,
+    watch: Watch = lambda done, total: None,
 ) -> ClassificationMetrics:
     """Classify DATA/val (or DATA itself, without one) and return the metrics, temperature included.
 
-    Class folders are named by the ids of the model's classes. A folder that is none of them, or an unreadable image, is
-    a `UsageError` that names it: a measure over the rest would not be the data set's. watch: is told how many images
-    of how many are done.
+    Class folders are named by the ids of the model's classes. watch: is told how many images of how many are done.
+    UsageError: a folder is none of them, or images cannot be read, for a measure over the rest would not be the data
+    set's; all of them are looked at, and named.
     """
-    classes = classifier.classes
-    if (data / "train").is_dir() and not (data / "val").is_dir():
-        raise UsageError(f"{data} has no val/; name the folder of classes to measure on, such as {data / 'train'}.")
-    root = data / "val" if (data / "val").is_dir() else data
-    examples = find_examples(root, classes, all_classes=False)
-    metrics = ClassificationMetrics(len(classes))
+    examples = find_examples(_measured_part(data), classifier.classes, all_classes=False)
+    metrics = ClassificationMetrics(len(classifier.classes))
 
     def prepare(file: str) -> Prepared:
-        try:
-            return classifier.prepare(read(Source(file, PurePath(file)), shortest=classifier.shortest).on_white())
-        except ImageError as error:
-            raise UsageError(f"{file} cannot be measured: {error.message} Remove or mend it.") from error
+        return classifier.prepare(read_photo(file, shortest=classifier.shortest).on_white())
 
-    with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(examples), batch_size):
-            part = slice(start, start + batch_size)
-            scores = classifier.predict(list(pool.map(prepare, examples.files[part])))
-            probabilities = torch.stack([torch.from_numpy(s.probabilities) for s in scores])
-            metrics.update(
-                probabilities.clamp(min=torch.finfo(torch.float32).tiny).log(), torch.tensor(examples.classes[part])
-            )
-            watch(start + len(scores), len(examples))
+    prepared = read_all(examples.files, prepare, workers=workers)
+    while batch := list(islice(prepared, batch_size)):
+        probabilities = torch.stack([torch.from_numpy(s.probabilities) for s in classifier.predict(batch)])
+        targets = torch.tensor(examples.classes[metrics.images : metrics.images + len(batch)])
+        metrics.update(probabilities.clamp(min=torch.finfo(torch.float32).tiny).log(), targets)
+        watch(metrics.images, len(examples))
     return metrics
+
+
+def evaluate_enhancer(
+    enhancer: Enhancer, data: Path, *, workers: int = 2, watch: Watch = lambda done, total: None
+) -> tuple[tuple[str, ...], PhotoMetrics]:
+    """Enhance the photos of DATA/val (or DATA itself, without one); return their names and, in that order, scores.
+
+    With low/ and normal/ the photos in low light are enhanced and compared with their partners; without either, all
+    photos below are scored before and after. Alpha is left out of account. watch: as for the classifier.
+    UsageError: photos cannot be read, have no partner, or not its size; the unreadable and misfits are all looked at,
+    and named. NoImages: there are none. Unavailable: see `NoReferenceMetrics`.
+    """
+    root = _measured_part(data)
+    metrics: EnhancementMetrics | NoReferenceMetrics
+    if (root / "low").is_dir() or (root / "normal").is_dir():
+        found = find_pairs(root)
+        pairs = [(low, normal) for low, normal in zip(found.low, found.normal, strict=True) if low is not None]
+        root, files, metrics = root / "low", tuple(low for low, _ in pairs), EnhancementMetrics()
+        for photo, truth in read_all(pairs, _read_pair, workers=workers):
+            metrics.update(enhancer(photo), truth)
+            watch(metrics.images, len(files))
+    else:
+        files, metrics = find_photos(root), NoReferenceMetrics()
+        for photo in read_all(files, lambda file: read_photo(file).pixels, workers=workers):
+            metrics.update(photo, enhancer(photo))
+            watch(metrics.images, len(files))
+    return tuple(str(Path(file).relative_to(root)) for file in files), metrics
+
+
+def _read_pair(pair: tuple[str, str]) -> tuple[Pixels, Pixels]:
+    low, normal = (read_photo(file).pixels for file in pair)
+    if low.shape != normal.shape:
+        sizes = [f"{width} x {height}" for height, width, _ in (low.shape, normal.shape)]
+        raise UsageError(f"{pair[0]} has {sizes[0]} pixels, but {pair[1]} {sizes[1]}.")
+    return low, normal
+
+
+def _measured_part(data: Path) -> Path:
+    if not data.is_dir():
+        raise UsageError(f"{data} is not a folder; give the one that holds the data set.")
+    if (data / "val").is_dir():
+        return data / "val"
+    if (data / "train").is_dir():
+        raise UsageError(f"{data} has no val/; name the folder to measure on, such as {data / 'train'}.")
+    return data

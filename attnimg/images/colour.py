@@ -1,4 +1,4 @@
-"""Bring pixels into sRGB, which the nets were trained in and screens show, by the image's own ICC profile.
+"""Bring pixels into sRGB, which the nets were trained in and screens show, by the image's own ICC profile, and back.
 
 8 bits go through Little CMS (Pillow's ImageCms), relative colorimetric with black point compensation, as photo editors
 do. Pillow offers it no 16-bit RGB, so for 16 bits a matrix profile (ICC.1:2022, F.3: curve, matrix, inverse curve) is
@@ -9,11 +9,18 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import TypeAlias
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
+
+from attnimg.images.picture import Pixels
+
+Table: TypeAlias = NDArray[np.floating]
 
 # The columns are the XYZ of sRGB's red, green and blue, adapted to the D50 that ICC profiles stand on (IEC 61966-2-1).
 _SRGB_TO_XYZ = np.array(
@@ -22,6 +29,7 @@ _SRGB_TO_XYZ = np.array(
 _CODES = np.linspace(0, 1, 65536)
 _ROWS_AT_ONCE = 256  # bounds the memory that the floats take
 _MODES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
+_SHAPES = {"GRAY": (), "RGB": (3,), "CMYK": (4,)}
 
 
 class ProfileError(Exception):
@@ -39,45 +47,99 @@ def deep_to_srgb(pixels: NDArray[np.uint16], icc: bytes) -> NDArray[np.uint16]:
     """Convert H x W (grey) or H x W x 3 (RGB) pixels of 16 bits to sRGB. Raises ProfileError, also without a matrix."""
     if _build_transform(icc, "L" if pixels.ndim == 2 else "RGB")[1] is None:
         return pixels
+    curves, matrix = _read_matrix(icc, "GRAY" if pixels.ndim == 2 else "RGB")
+    if pixels.ndim == 2:
+        return _encode(curves[0])[pixels]
+    return _convert(pixels, curves, matrix, [_encode(_CODES**2)] * 3)
+
+
+def from_srgb(pixels: Pixels, icc: bytes) -> Pixels:
+    """Convert H x W x 3 sRGB pixels of 8 or 16 bits to the profile's own: H x W (grey), H x W x 3 or H x W x 4 (CMYK).
+
+    Returns `pixels` themselves where the profile is sRGB. Raises ProfileError, also where it has no way back.
+    """
+    space = space_of(icc)
+    if space != "CMYK" and _build_transform(icc, _MODES[space])[1] is None:
+        return to_grey(pixels) if space == "GRAY" else pixels
+    if pixels.dtype == np.uint16:
+        return _deep_from_srgb(np.asarray(pixels, np.uint16), icc, space)
+    transform = _build_return(icc, space)
+    converted = np.empty(pixels.shape[:2] + _SHAPES[space], np.uint8)
+    for top in range(0, len(pixels), _ROWS_AT_ONCE):
+        rows = slice(top, top + _ROWS_AT_ONCE)
+        converted[rows] = np.asarray(transform.apply(Image.fromarray(pixels[rows])))
+    return converted
+
+
+def _deep_from_srgb(pixels: NDArray[np.uint16], icc: bytes, space: str) -> NDArray[np.uint16]:
+    curves, matrix = _read_matrix(icc, space)
+    if space == "GRAY":
+        return _invert(curves[0], _decode(_CODES))[to_grey(pixels)]
     try:
-        tags = _read_tags(icc)
-        if pixels.ndim == 2:
-            return _encode(_read_curve(tags.get(b"kTRC") or tags[b"rTRC"]))[pixels]
-        curves = [_read_curve(tags[name]) for name in (b"rTRC", b"gTRC", b"bTRC")]
-        primaries = np.stack([_read_numbers(tags[name][8:20]) for name in (b"rXYZ", b"gXYZ", b"bXYZ")], axis=1)
-        matrix = np.linalg.solve(_SRGB_TO_XYZ, primaries)
-    except (LookupError, ValueError, ArithmeticError, struct.error) as error:
-        raise ProfileError("it holds no curves and matrix") from error
-    # Looked up by the square root, which spreads the dark tones over as many entries as the result has codes.
-    encoded = _encode(_CODES**2)
+        back = np.linalg.inv(matrix)
+    except np.linalg.LinAlgError as error:
+        raise ProfileError("its matrix has no inverse") from error
+    return _convert(pixels, [_decode(_CODES)] * 3, back, [_invert(curve, _CODES**2) for curve in curves])
+
+
+def to_grey(pixels: Pixels) -> Pixels:
+    """The luma, H x W, of H x W x 3 pixels; of grey ones, the same value."""
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), pixels.dtype)
+
+
+def space_of(icc: bytes) -> str:
+    """The kind of pixels that a profile is for: GRAY, RGB or CMYK. Raises ProfileError for others."""
+    space = _open(icc).profile.xcolor_space.strip()
+    if space not in _MODES:
+        raise ProfileError(f"it is for {space} pixels")
+    return str(space)
+
+
+def _convert(
+    pixels: NDArray[np.uint16], lights: Sequence[Table], matrix: Table, codes: Sequence[NDArray[np.uint16]]
+) -> NDArray[np.uint16]:
+    """Take H x W x 3 codes to light, through the matrix, and to codes again.
+
+    codes: looked up by the square root, which spreads the dark tones over as many entries as the result has codes.
+    """
     converted = np.empty_like(pixels)
     for top in range(0, len(pixels), _ROWS_AT_ONCE):
         rows = pixels[top : top + _ROWS_AT_ONCE]
-        linear = np.stack([curve[rows[..., i]] for i, curve in enumerate(curves)], axis=-1) @ matrix.T
-        converted[top : top + _ROWS_AT_ONCE] = encoded[np.rint(np.sqrt(linear.clip(0, 1)) * 65535).astype(np.uint16)]
+        linear = np.stack([light[rows[..., i]] for i, light in enumerate(lights)], axis=-1) @ matrix.T
+        roots = np.rint(np.sqrt(linear.clip(0, 1)) * 65535).astype(np.uint16)
+        for i, table in enumerate(codes):
+            converted[top : top + _ROWS_AT_ONCE, :, i] = table[roots[..., i]]
     return converted
 
 
 @lru_cache(maxsize=32)
 def _build_transform(icc: bytes, mode: str) -> tuple[str, ImageCms.ImageCmsTransform | None]:
     """The mode that a profile is for, and None where it is sRGB. Kept: a folder's photos tend to share one profile."""
-    profile = _open(icc)
-    space = profile.profile.xcolor_space.strip()
+    space = space_of(icc)
     is_grey = mode in ("1", "L", "LA")
-    if space not in _MODES or (space == "CMYK") != (mode == "CMYK") or (space == "GRAY" and not is_grey):
+    if (space == "CMYK") != (mode == "CMYK") or (space == "GRAY" and not is_grey):
         raise ProfileError(f"it is for {space} pixels")
+    transform = _link(_open(icc), _srgb(), _MODES[space], "RGB")
+    return _MODES[space], None if _changes_nothing(transform, _MODES[space]) else transform
+
+
+@lru_cache(maxsize=32)
+def _build_return(icc: bytes, space: str) -> ImageCms.ImageCmsTransform:
+    return _link(_srgb(), _open(icc), "RGB", _MODES[space])
+
+
+def _link(
+    source: ImageCms.ImageCmsProfile, target: ImageCms.ImageCmsProfile, before: str, after: str
+) -> ImageCms.ImageCmsTransform:
+    intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
     try:
-        transform = ImageCms.ImageCmsTransform(
-            profile,
-            ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")),
-            _MODES[space],
-            "RGB",
-            ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
+        return ImageCms.ImageCmsTransform(source, target, before, after, intent, flags=flags)
     except (OSError, ValueError) as error:
         raise ProfileError("it cannot be applied") from error
-    return _MODES[space], None if _changes_nothing(transform, _MODES[space]) else transform
+
+
+def _srgb() -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
 def _open(icc: bytes) -> ImageCms.ImageCmsProfile:
@@ -95,11 +157,36 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
     return bool(np.abs(after - before).max() <= 2)
 
 
-def _encode(light: NDArray[np.float64]) -> NDArray[np.uint16]:
+def _encode(light: Table) -> NDArray[np.uint16]:
     """Light in [0, 1] to sRGB codes of 16 bits (IEC 61966-2-1)."""
     light = light.clip(0, 1)
     codes = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     return np.asarray(np.rint(codes * 65535), np.uint16)
+
+
+def _decode(codes: Table) -> Table:
+    """The inverse of `_encode`: sRGB codes in [0, 1] to light."""
+    return np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
+
+
+def _invert(curve: Table, light: Table) -> NDArray[np.uint16]:
+    """The codes of 16 bits at which a curve reaches the light. Raises ProfileError where it does not rise."""
+    if not ((np.diff(curve) >= 0).all() and curve[0] < curve[-1] < np.inf):
+        raise ProfileError("its curves have no inverse")
+    return np.asarray(np.rint(np.interp(light, curve, _CODES) * 65535), np.uint16)
+
+
+def _read_matrix(icc: bytes, space: str) -> tuple[list[Table], Table]:
+    """The curves of a matrix profile, one for grey, and the matrix from its light to sRGB's. Raises ProfileError."""
+    try:
+        tags = _read_tags(icc)
+        if space == "GRAY":
+            return [_read_curve(tags.get(b"kTRC") or tags[b"rTRC"])], np.eye(1)
+        curves = [_read_curve(tags[name]) for name in (b"rTRC", b"gTRC", b"bTRC")]
+        primaries = np.stack([_read_numbers(tags[name][8:20]) for name in (b"rXYZ", b"gXYZ", b"bXYZ")], axis=1)
+        return curves, np.linalg.solve(_SRGB_TO_XYZ, primaries)
+    except (LookupError, ValueError, ArithmeticError, struct.error) as error:
+        raise ProfileError("it holds no curves and matrix") from error
 
 
 def _read_tags(icc: bytes) -> dict[bytes, bytes]:
@@ -108,11 +195,11 @@ def _read_tags(icc: bytes) -> dict[bytes, bytes]:
     return {name: icc[start : start + size] for name, start, size in entries}
 
 
-def _read_numbers(data: bytes) -> NDArray[np.float64]:
+def _read_numbers(data: bytes) -> Table:
     return np.frombuffer(data, ">i4") / 65536
 
 
-def _read_curve(tag: bytes) -> NDArray[np.float64]:
+def _read_curve(tag: bytes) -> Table:
     """Light in [0, 1] for each of the 65536 codes (ICC.1:2022, 10.6 and 10.18)."""
     if tag[:4] == b"curv":
         points = np.frombuffer(tag, ">u2", count=int.from_bytes(tag[8:12], "big"), offset=12)

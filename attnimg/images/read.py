@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import io
 import logging
-import struct
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,7 +27,7 @@ from PIL import (
     AvifImagePlugin,  # noqa: F401
     ExifTags,
     Image,
-    TiffImagePlugin,  # noqa: F401
+    TiffImagePlugin,
     UnidentifiedImageError,
     WebPImagePlugin,  # noqa: F401
     _imaging,
@@ -39,7 +39,7 @@ from attnimg.images.deep import count_bits, read_deep
 from attnimg.images.find import Source
 from attnimg.images.formats import HEAD, sniff
 from attnimg.images.opencv import memory_errors
-from attnimg.images.picture import Metadata, Picture, Pixels
+from attnimg.images.picture import EXIF_ERRORS, Metadata, Picture, Pixels, describe
 
 try:
     import pillow_heif
@@ -60,6 +60,8 @@ with suppress(OSError, AttributeError):
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "I;16", "I;16B")
+_GREY_MODES = ("1", "L", "LA", "I;16", "I;16B")
+_LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
 # EXIF 2.32, 4.6.4 A: whether to transpose, then how to flip in OpenCV's code (0 upside down, 1 sideways, -1 both).
 _TURNS = {2: (False, 1), 3: (False, -1), 4: (False, 0), 5: (True, None), 6: (True, 1), 7: (True, -1), 8: (True, 0)}
 
@@ -117,15 +119,21 @@ def _decode(stream: BinaryIO, max_pixels: int, shortest: int | None) -> Picture:
         if shortest is not None:
             image.draft(None, (shortest, shortest))
         image.load()
-        metadata = Metadata(image.info.get("icc_profile"), image.info.get("exif"), image.info.get("xmp"))
-        pixels, alpha, note = _read_colours(image, read_deep(stream, image) if bits == 16 else None, metadata.icc)
+        icc, xmp = image.info.get("icc_profile"), image.info.get("xmp")
+        pixels, alpha, note = _read_colours(image, read_deep(stream, image) if bits == 16 else None, icc)
+        xmp = xmp if isinstance(xmp, bytes) else None  # a TIFF may hold it as anything
+        metadata = Metadata(icc, _read_exif(image), xmp, icc_applied=note is None)
+        lossless = format_ in _LOSSLESS or (format_ == "WEBP" and _is_lossless_webp(stream))
+        # Of 16 bits with alpha, Pillow makes RGBA; the second bit of a PNG's kind of pixels says colour.
+        grey = image.mode in _GREY_MODES or (format_ == "PNG" and not head[25] & 2)
         orientation, complaint = _read_orientation(image)
         transpose, flip = _TURNS.get(orientation, (False, None))
         pixels = _turn(pixels, transpose, flip)
         alpha = None if alpha is None else _turn(alpha, transpose, flip)
     size = (height, width) if transpose else (width, height)
     first = "only the first of its frames or pages was read" if animated else None
-    return Picture(pixels, alpha, size, format_, metadata, "; ".join(filter(None, [first, note, complaint])) or None)
+    note = "; ".join(filter(None, [first, note, complaint])) or None
+    return Picture(pixels, alpha, size, format_, metadata, note, lossless, grey)
 
 
 def _identify(head: bytes) -> str:
@@ -180,11 +188,34 @@ def _apply_profile(convert: Callable[[T, bytes], T], colours: T, icc: bytes | No
         return colours, f"its colour profile was ignored, for {error}"
 
 
+def _read_exif(image: Image.Image) -> bytes | None:
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        exif: bytes | None = image.info.get("exif")
+        return exif
+    found = Image.Exif()
+    try:
+        found.update(describe(image.getexif()))
+        return found.tobytes() if found else None
+    except EXIF_ERRORS:
+        return None
+
+
+def _is_lossless_webp(stream: BinaryIO) -> bool:
+    """Tell by the chunk that holds the pixels of the first frame (RFC 9649, 2.3 to 2.7)."""
+    stream.seek(12)
+    while len(head := stream.read(8)) == 8:
+        if head[:4] in (b"VP8L", b"VP8 "):
+            return head[:4] == b"VP8L"
+        size = int.from_bytes(head[4:], "little")
+        stream.seek(16 if head[:4] == b"ANMF" else size + size % 2, os.SEEK_CUR)  # a frame holds chunks after 16 bytes
+    return False
+
+
 def _read_orientation(image: Image.Image) -> tuple[int, str | None]:
     """Return EXIF's orientation, 1 where it has none, and a note or None."""
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1), None
-    except (SyntaxError, ValueError, LookupError, TypeError, AttributeError, struct.error):  # what Pillow stumbles over
+    except EXIF_ERRORS:
         return 1, "its EXIF is broken and was ignored"
 
 

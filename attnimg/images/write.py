@@ -42,12 +42,19 @@ def write_image(path: Path, pixels: NDArray[np.uint8], *, overwrite: bool = Fals
     write_bytes(path, data.data, overwrite=overwrite)
 
 
-def write_bytes(path: Path, data: bytes | memoryview, *, overwrite: bool = False) -> None:
-    """Write a file, and the folders above it. Raises ImageError as `put` does."""
+def write_bytes(
+    path: Path, data: bytes | memoryview, *, overwrite: bool = False, modified: float | None = None
+) -> None:
+    """Write a file, and the folders above it.
+
+    modified: its time of modification and of access in seconds since 1970; None: now. Raises ImageError as `put` does.
+    """
 
     def write(temporary: Path) -> None:
         with temporary.open("xb") as file:
             file.write(data)
+        if modified is not None:
+            os.utime(temporary, (modified, modified))
 
     put(path, write, overwrite=overwrite)
 

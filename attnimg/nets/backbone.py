@@ -1,4 +1,4 @@
-"""The backbone that every task stands on: a residual CNN whose blocks end in channel attention and whose last stage
+"""The backbone that every task stands on: a residual CNN whose blocks may end in channel attention and whose last stage
 attends over positions.
 
 Residual blocks after He et al. 2016 (https://arxiv.org/abs/1512.03385); their first strided block averages its shortcut
@@ -23,9 +23,10 @@ class BackboneConfig:
     """What a backbone looks like.
 
     widths, depths: channels and blocks of each stage; stage 0 works at 1/stem_stride of the input, each later one at
-    half. channel_attention: mechanism at the end of each block. spatial_attention: mechanism behind the last stage,
-    where positions are few and features rich. drop_path: probability that the deepest block is skipped in training
-    (Huang et al. 2016, https://arxiv.org/abs/1603.09382), growing linearly from 0 at the first block.
+    half. channel_attention: mechanism at the end of each block. spatial_attention: self-attention ("self", "cosine",
+    "euclidean", "linear") behind the last stage, where positions are few and features rich. heads: of that. drop_path:
+    probability that the deepest block is skipped in training (Huang et al. 2016, https://arxiv.org/abs/1603.09382),
+    growing linearly from 0 at the first block.
     """
 
     widths: tuple[int, ...] = (32, 96, 192)
@@ -33,6 +34,7 @@ class BackboneConfig:
     stem_stride: int = 2
     channel_attention: str = "se"
     spatial_attention: str = "self"
+    heads: int = 1
     drop_path: float = 0.0
 
 
@@ -100,7 +102,7 @@ class Backbone(nn.Module):
                 blocks.append(Block(inputs, width, stride, config.channel_attention, next(drops)))
                 inputs = width
             self.stages.append(blocks)
-        self.attention = attention.build(config.spatial_attention, inputs)
+        self.attention = attention.build(config.spatial_attention, inputs, heads=config.heads)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Normalised images N x 3 x H x W to one map per stage, N x widths[i] x H/s x W/s with s = stem_stride 2**i."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,16 +19,13 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from attnimg import checkpoints
 from attnimg.attention import Recorder
-from attnimg.datasets import ClassName
-from attnimg.errors import Unavailable
+from attnimg.datasets.classes import ClassName
 from attnimg.images.picture import Pixels
 from attnimg.images.square import fit_square
-from attnimg.nets.build import read_architecture
-from attnimg.nets.classifier import Classifier as Net
 from attnimg.results import Prediction
 from attnimg.tasks.device import choose_device, choose_precision, memory_errors, prepare_net
+from attnimg.tasks.load import load
 from attnimg.tasks.preprocessing import Normalize, to_float
 
 GRID = 64  # cells of an attention map along a view's side
@@ -130,18 +128,7 @@ def load_classifier(
     model: str = "objects", *, device: str = "auto", precision: str = "auto", views: int = 1
 ) -> Classifier:
     """Build the classifier of a shipped model's name or a weight file's path; `Unavailable` says what is wrong."""
-    path = checkpoints.find(model)
-    header, tensors = checkpoints.read(path)
-    if header["task"] != "classify":
-        raise Unavailable(f"{model} is a model for {header['task']}, not for classify; `attnimg models` lists all.")
-    try:
-        net = Net(read_architecture(header["architecture"]))
-        net.load_state_dict(tensors)
-        classifier = Classifier(net, header, model=Path(path).stem, views=views)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise Unavailable(f"{path} does not fit this version of attnimg ({reason}); train it again.") from error
-    return classifier.to(device, precision)
+    return load(model, "classify", partial(Classifier, views=views)).to(device, precision)
 
 
 def _spread(maps: Tensor, prepared: Prepared) -> NDArray[np.float32]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from typing import TypeVar
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from attnimg.errors import Unavailable, UsageError
+
+Net = TypeVar("Net", bound=nn.Module)
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -61,7 +64,7 @@ def memory_errors() -> Iterator[None]:
         raise
 
 
-def prepare_net(net: nn.Module, device: torch.device) -> nn.Module:
+def prepare_net(net: Net, device: torch.device) -> Net:
     """Return a copy for inference: batch norms folded into their convolutions, channels-last, on the device."""
     net = deepcopy(net).eval().requires_grad_(False)
     for module in list(net.modules()):

@@ -13,7 +13,7 @@ from attnimg.evaluation.classification import ClassificationMetrics
 from attnimg.tasks.preprocessing import Normalize, to_float
 from attnimg.training.augmentation import Augment
 from attnimg.training.packing import Pixels
-from attnimg.training.recipe import Recipe
+from attnimg.training.recipe import ClassifyRecipe
 
 VALIDATION_BATCH = 250
 
@@ -29,7 +29,7 @@ class Classification:
 
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: ClassifyRecipe,
         train: tuple[Pixels, tuple[int, ...]],
         validation: tuple[Pixels, tuple[int, ...]],
         normalize: Normalize,

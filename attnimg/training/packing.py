@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attnimg.datasets import Examples
-from attnimg.errors import ImageError, UsageError
-from attnimg.images.find import Source
-from attnimg.images.read import read
+from attnimg.datasets.classes import Examples
+from attnimg.datasets.reading import read_all, read_photo
 from attnimg.images.square import fit_square
 
 Pixels = NDArray[np.uint8]
@@ -28,7 +25,7 @@ def pack(
     """Decode the examples once, centre square scaled to size x size, into a memory-mapped array N x size x size x 3.
 
     The array lies in `folder` under a name made from the files' names, sizes and times, so that a later run finds it.
-    An unreadable image is a `UsageError` that names it: training must not guess.
+    Unreadable images are a `UsageError` that names them: training must not guess.
     """
     stats = [(f, (s := Path(f).stat()).st_size, s.st_mtime_ns) for f in examples.files]
     digest = hashlib.sha256(json.dumps([size, stats]).encode()).hexdigest()[:16]
@@ -37,15 +34,12 @@ def pack(
         folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         array = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(examples), size, size, 3))
-
-        def store(i: int) -> None:
-            array[i] = read_square(examples.files[i], size)
-
         try:
-            with ThreadPoolExecutor(workers) as pool:
-                for done, _ in enumerate(pool.map(store, range(len(examples))), 1):
-                    if done % SAY_EVERY == 0:
-                        say(f"read {done:,} of {len(examples):,} images")
+            squares = read_all(examples.files, lambda file: read_square(file, size), workers=workers)
+            for done, square in enumerate(squares, 1):
+                array[done - 1] = square
+                if done % SAY_EVERY == 0:
+                    say(f"read {done:,} of {len(examples):,} images")
             array.flush()
             partial.rename(path)
         finally:
@@ -56,8 +50,4 @@ def pack(
 
 def read_square(file: str, size: int) -> Pixels:
     """Read one image's centre square, size x size x 3, RGB."""
-    try:
-        picture = read(Source(file, PurePath(Path(file).name)), shortest=size)
-    except ImageError as error:
-        raise UsageError(f"{file} cannot be used for training: {error.message} Remove or mend it.") from error
-    return fit_square(picture.on_white(), size)
+    return fit_square(read_photo(file, shortest=size).on_white(), size)

@@ -1,6 +1,7 @@
 """Recipes: all that decides a training run, as frozen dataclasses read from one TOML file.
 
-The recipes that made the shipped weights lie in `recipes/`; a run writes its own, with every value, into its folder.
+The recipes that made the shipped weights lie in `recipes/<task>/`; a run writes its own, with every value, into its
+folder.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import json
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from attnimg.errors import UsageError
 from attnimg.nets.classifier import ClassifierConfig
 from attnimg.nets.configuration import build_config
+from attnimg.nets.enhancer import MULTIPLE, EnhancerConfig
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 OPTIMIZERS = ("sgd", "adamw")
@@ -44,19 +46,19 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One training run.
+    """What decides a run of any task.
 
     size: side of the net's input in pixels. start_size: side at the first epoch, growing to `size` until the share
     `grow_until` of the run (progressive resizing). batch_size: images per step over all devices. optimizer: sgd
     (Nesterov momentum) or adamw. learning_rate: the peak, reached after `warmup` (share of the run), then cosine to
-    zero. weight_decay: of matrices and kernels only. balance: how far the loss is weighted towards rare classes, 0
-    (not) to 1 (by inverse frequency). ema: decay of the averaged weights, which are what is validated and kept.
-    patience: epochs without a better score before the run stops (0: never). precision: fp32, bf16 or fp16.
+    zero. weight_decay: of matrices and kernels only. clip_gradient: its largest norm (0: any). ema: decay of the
+    averaged weights, which are what is validated and kept. patience: epochs without a better score before the run
+    stops (0: never). precision: fp32, bf16 or fp16.
     """
 
+    task: ClassVar[str]
+
     name: str
-    net: ClassifierConfig = field(default_factory=ClassifierConfig)
-    augmentation: Augmentation = field(default_factory=Augmentation)
     epochs: int = 18
     size: int = 64
     start_size: int = 32
@@ -67,8 +69,6 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     warmup: float = 0.1
-    label_smoothing: float = 0.1
-    balance: float = 0.0
     clip_gradient: float = 0.0
     ema: float = 0.998
     patience: int = 0
@@ -76,33 +76,119 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        rules = {
+        if broken := [rule for rule, kept in self.rules().items() if not kept]:
+            raise ValueError("; ".join(broken))
+
+    def rules(self) -> dict[str, bool]:
+        """Return what must hold, as sentences, and whether it does."""
+        return {
             "epochs must be at least 1": self.epochs >= 1,
             "batch_size must be at least 1": self.batch_size >= 1,
             "start_size must be at least 16 and size no smaller": 16 <= self.start_size <= self.size,
             "warmup must be at least 0 and below 1": 0 <= self.warmup < 1,
             "ema must be at least 0 and below 1": 0 <= self.ema < 1,
-            "balance must be between 0 and 1": 0 <= self.balance <= 1,
-            "mixup and cutmix must not sum to more than 1": self.augmentation.mixup + self.augmentation.cutmix <= 1,
             f"precision must be one of {', '.join(PRECISIONS)}": self.precision in PRECISIONS,
             f"optimizer must be one of {', '.join(OPTIMIZERS)}": self.optimizer in OPTIMIZERS,
             "seed must be at least 0 and below 2 ** 31": 0 <= self.seed < 2**31,
+        }
+
+
+@dataclass(frozen=True)
+class ClassifyRecipe(Recipe):
+    """A run of a classifier.
+
+    label_smoothing: share of the target that is spread over all classes. balance: how far the loss is weighted towards
+    rare classes, 0 (not) to 1 (by inverse frequency).
+    """
+
+    task: ClassVar[str] = "classify"
+
+    net: ClassifierConfig = field(default_factory=ClassifierConfig)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    label_smoothing: float = 0.1
+    balance: float = 0.0
+
+    def rules(self) -> dict[str, bool]:
+        """Return what must hold, as sentences, and whether it does."""
+        return super().rules() | {
+            "balance must be between 0 and 1": 0 <= self.balance <= 1,
+            "mixup and cutmix must not sum to more than 1": self.augmentation.mixup + self.augmentation.cutmix <= 1,
             f"pooling must be one of {', '.join(POOLINGS)}": self.net.pooling in POOLINGS,
         }
-        if broken := [rule for rule, kept in rules.items() if not kept]:
-            raise ValueError("; ".join(broken))
 
 
-def load_recipe(name_or_path: str, **overrides: Any) -> Recipe:
+@dataclass(frozen=True)
+class Darkness:
+    """How ordinary photos are darkened (`training.darkness`), each value drawn between its bounds.
+
+    exposure: share of the light that is left, drawn evenly in stops. cast: greatest change of a channel, in stops.
+    gamma: exponent of the tone curve. shot, read: standard deviation of the photons' and of the sensor's noise, at full
+    and at no light; drawn evenly in stops.
+    """
+
+    exposure: tuple[float, float] = (0.01, 0.3)
+    cast: float = 0.25
+    gamma: tuple[float, float] = (0.9, 1.2)
+    shot: tuple[float, float] = (0.003, 0.03)
+    read: tuple[float, float] = (0.0003, 0.003)
+
+
+@dataclass(frozen=True)
+class EnhanceRecipe(Recipe):
+    """A run of an enhancer.
+
+    size, start_size: side of the crops, multiples of 16. crops: from each photo per epoch. window: smallest share of a
+    photo's sides that is taken for a whole photo. exposure: dark photos are
+    made brighter or darker by up to this many stops. bright: share of the examples that are photos in normal light,
+    which are to stay as they are. synthetic: share that are such photos, darkened. ssim, glance: weights, beside
+    Charbonnier's of 1, of the losses 1 - SSIM and of the brightness of the whole photo before it is restored.
+    """
+
+    task: ClassVar[str] = "enhance"
+
+    net: EnhancerConfig = field(default_factory=EnhancerConfig)
+    darkness: Darkness = field(default_factory=Darkness)
+    epochs: int = 40
+    size: int = 192
+    start_size: int = 192
+    batch_size: int = 8
+    optimizer: str = "adamw"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.02
+    warmup: float = 0.03
+    clip_gradient: float = 1.0
+    crops: int = 5
+    window: float = 0.5
+    exposure: float = 0.4
+    bright: float = 0.05
+    synthetic: float = 0.0
+    ssim: float = 0.2
+    glance: float = 0.5
+
+    def rules(self) -> dict[str, bool]:
+        """Return what must hold, as sentences, and whether it does."""
+        return super().rules() | {
+            f"sizes must be multiples of {MULTIPLE}": self.size % MULTIPLE == self.start_size % MULTIPLE == 0,
+            "crops must be at least 1": self.crops >= 1,
+            "window must be above 0 and at most 1": 0 < self.window <= 1,
+            "bright and synthetic must not sum to more than 1": self.bright + self.synthetic <= 1,
+        }
+
+
+Kind = TypeVar("Kind", bound=Recipe)
+
+
+def load_recipe(name_or_path: str, kind: type[Kind], **overrides: Any) -> Kind:
     """Read a shipped recipe by name or a TOML file by path; overrides replace top-level values that are not None."""
-    shipped = RECIPES / f"{name_or_path}.toml"
-    path = shipped if shipped.is_file() else Path(name_or_path)
+    shipped = RECIPES / kind.task
+    path = shipped / f"{name_or_path}.toml"
+    path = path if path.is_file() else Path(name_or_path)
     if not path.is_file():
-        names = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
+        names = ", ".join(sorted(p.stem for p in shipped.glob("*.toml")))
         raise UsageError(f"There is no recipe {name_or_path!r}. Give a TOML file or one of: {names}.")
     try:
         values = tomllib.loads(path.read_text())
-        recipe: Recipe = build_config({"name": path.stem, **values}, Recipe)
+        recipe: Kind = build_config({"name": path.stem, **values}, kind)
         return dataclasses.replace(recipe, **{k: v for k, v in overrides.items() if v is not None})
     except (tomllib.TOMLDecodeError, TypeError, ValueError) as error:
         raise UsageError(f"{path} is not a recipe: {error}.") from error

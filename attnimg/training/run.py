@@ -1,137 +1,115 @@
-"""A training run from data to a self-describing weight file."""
+"""What training runs of all tasks share: their folder, their device, their start."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric import Fabric
+from torch import Tensor, nn
 
 from attnimg import checkpoints
-from attnimg.datasets import ClassName, Examples, class_root, find_examples, read_classes, split
 from attnimg.errors import Unavailable, UsageError
-from attnimg.evaluation.calibration import fit_temperature
-from attnimg.evaluation.classification import ClassificationMetrics
-from attnimg.nets.build import describe, read_architecture
-from attnimg.nets.classifier import Classifier
 from attnimg.tasks.device import choose_device
-from attnimg.tasks.preprocessing import Normalize
-from attnimg.training.classification import Classification
 from attnimg.training.curves import draw_curves
 from attnimg.training.log import Log
-from attnimg.training.loop import LAST, LOG, Progress, fit
-from attnimg.training.packing import pack
+from attnimg.training.loop import LAST, LOG, Progress, Task, fit
 from attnimg.training.precision import choose_precision
 from attnimg.training.recipe import Recipe, dump_toml, load_recipe
 
-HELD_OUT = 0.1  # share of the training images that validates when the data set has no validation part
 RECIPE = "recipe.toml"
 FABRIC_PRECISIONS: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
-def train_classifier(
-    recipe: Recipe,
-    data: Path,
-    folder: Path,
-    *,
-    validation: Path | None = None,
-    start_from: str | None = None,
-    resume: bool = False,
-    device: str = "auto",
-    devices: int = 1,
-    workers: int = 2,
-    steps: int | None = None,
-    watch: Callable[[Progress, int], None] = lambda progress, total: None,
-    say: Callable[[str], None] = lambda line: None,
-) -> Path | None:
-    """Train on DATA (`datasets`) and return the path of the weight file, folder/<name of the folder>.safetensors.
+@dataclass(frozen=True)
+class Options:
+    """How a run is carried out, whatever it trains.
 
-    folder: takes recipe.toml, log.csv, curves.png, checkpoints and the result. validation: a folder of classes (default
-    DATA/val, else a seeded tenth of the training images). start_from: a model's name or path, whose net, normalisation
-    and weights but for the logits are the start. devices: GPUs that share the work; all but the first return None.
+    validation: folder of the validation part (default: by the task). start_from: a model's name or path, whose net and
+    weights are the start. devices: GPUs that share the work. steps: stop after this many, leaving a state to resume
+    from. watch: is told after every step, with the total. say: takes lines for the user.
     """
-    check_folder(folder, resume)
-    fabric = _launch(recipe, device, devices)
-    if not fabric.is_global_zero:
-        watch, say = lambda progress, total: None, lambda line: None
 
-    classes = read_classes(data)
-    train, held_out = _find_parts(data, validation, classes, recipe.seed)
-    if len(train) < recipe.batch_size:
-        raise UsageError(
-            f"{len(train)} training images do not fill a batch of {recipe.batch_size}; lower --batch-size."
+    validation: Path | None = None
+    start_from: str | None = None
+    resume: bool = False
+    device: str = "auto"
+    devices: int = 1
+    workers: int = 2
+    steps: int | None = None
+    watch: Callable[[Progress, int], None] = lambda progress, total: None
+    say: Callable[[str], None] = lambda line: None
+
+
+class Run:
+    """A run in its folder, launched on its devices.
+
+    result: path of the weight file that it ends with, folder/<name of the folder>.safetensors. UsageError: the folder
+    holds no run to resume, or one that would be trained over.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path, options: Options) -> None:
+        check_folder(folder, options.resume)
+        self.fabric = _launch(recipe, options.device, options.devices)
+        if not self.fabric.is_global_zero:
+            options = dataclasses.replace(options, watch=Options.watch, say=Options.say)
+        self.folder, self.options = folder, options
+        self.precision = choose_precision(recipe.precision, self.fabric.device)
+        self.result = folder / f"{folder.resolve().name}.safetensors"
+
+    def read_start(self, task: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Return header and tensors of the model that the run starts from, if it is one for the task."""
+        name = self.options.start_from
+        if name is None:
+            return None
+        header, tensors = checkpoints.read(checkpoints.find(name))
+        if header["task"] != task:
+            raise UsageError(f"{name} is a model for {header['task']}; start from one for {task}, or from none.")
+        self.options.say(f"starting from {name}")
+        return header, tensors
+
+    @contextmanager
+    def preparing(self, recipe: Recipe) -> Iterator[None]:
+        """Make the folder, let the first device prepare the data and the others find it there, keep the recipe."""
+        with self.fabric.rank_zero_first():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            yield
+            _keep_recipe(recipe, self.folder, self.options.resume)
+
+    def fit(self, task: Task, net: nn.Module, recipe: Recipe) -> nn.Module | None:
+        """Train, draw the curves, and return the averaged net of the best epoch; None on all devices but the first."""
+        options = self.options
+        trained = fit(
+            task, net, recipe, self.folder, self.fabric, resume=options.resume, steps=options.steps, watch=options.watch
         )
-    normalize = Normalize()
-    start: dict[str, Any] | None = None
-    if start_from is not None:
-        start, tensors = checkpoints.read(checkpoints.find(start_from))
-        recipe = dataclasses.replace(recipe, net=read_architecture(start["architecture"]))
-        normalize = Normalize.of(start["preprocessing"])
-    recipe = dataclasses.replace(
-        recipe,
-        net=dataclasses.replace(recipe.net, classes=len(classes)),
-        precision=choose_precision(recipe.precision, fabric.device),
-    )
-    say(f"{len(classes)} classes, {len(train)} training and {len(held_out)} validation images")
-    with fabric.rank_zero_first():
-        folder.mkdir(parents=True, exist_ok=True)
-        packed = [
-            (pack(part, recipe.size, folder, workers=workers, say=say), part.classes) for part in (train, held_out)
-        ]
-        _keep_recipe(recipe, folder, resume)
-
-    torch.manual_seed(recipe.seed)
-    net = Classifier(recipe.net)
-    if start is not None:
-        net.load_state_dict({n: t for n, t in tensors.items() if not n.startswith("logits.")}, strict=False)
-        say(f"starting from {start_from}")
-    task = Classification(recipe, packed[0], packed[1], normalize)
-    trained = fit(task, net, recipe, folder, fabric, resume=resume, steps=steps, watch=watch)
-    if not fabric.is_global_zero:
-        return None
-    path = folder / f"{folder.resolve().name}.safetensors"
-    write_classifier(path, trained, task, classes, fabric.device)
-    draw_curves(Log(folder / LOG), folder / "curves.png")
-    return path
+        if not self.fabric.is_global_zero:
+            return None
+        draw_curves(Log(self.folder / LOG), self.folder / "curves.png")
+        return trained
 
 
-def write_classifier(
-    path: Path, net: torch.nn.Module, task: Classification, classes: tuple[ClassName, ...], device: torch.device
-) -> None:
-    """Write a net in half precision with a temperature fitted, and its figures measured, on the validation images."""
-    recipe = task.recipe
+def describe_training(recipe: Recipe, images: int) -> dict[str, Any]:
+    """Return a header's `training`."""
+    return {
+        "recipe": recipe.name,
+        "images": images,
+        "epochs": recipe.epochs,
+        "precision": recipe.precision,
+        "seed": recipe.seed,
+    }
+
+
+def round_weights(net: nn.Module) -> dict[str, Tensor]:
+    """Return a net's tensors in half precision, as they are stored, and give the net those very values."""
     half = checkpoints.halve(net.state_dict())
     net.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in half.items()})
-    with torch.inference_mode():
-        logits, targets = (torch.cat(parts) for parts in zip(*task.logits(net, device), strict=True))
-    temperature = fit_temperature(logits, targets)
-    metrics = ClassificationMetrics(len(classes))
-    metrics.update(logits / temperature, targets)
-    header = {
-        "task": "classify",
-        "architecture": describe(recipe.net),
-        "classes": [dataclasses.asdict(c) for c in classes],
-        "preprocessing": {**dataclasses.asdict(task.normalize), "size": recipe.size, "fit": "centre square"},
-        "temperature": temperature,
-        "attention": "attention",
-        "parameters": sum(p.numel() for p in net.parameters()),
-        "training": {
-            "recipe": recipe.name,
-            "images": task.examples,
-            "epochs": recipe.epochs,
-            "precision": recipe.precision,
-            "seed": recipe.seed,
-        },
-        "figures": [
-            {"name": name, "value": round(value, 4), "on": f"the {metrics.images} images that chose the epoch"}
-            for name, value in metrics.results()
-        ],
-    }
-    checkpoints.write(path, header, half)
+    return half
 
 
 def check_folder(folder: Path, resume: bool) -> None:
@@ -147,7 +125,7 @@ def _keep_recipe(recipe: Recipe, folder: Path, resume: bool) -> None:
     """Write the recipe beside the run; a resumed run must have the one that it began with."""
     path = folder / RECIPE
     if resume:
-        began = load_recipe(str(path))
+        began = load_recipe(str(path), type(recipe))
         for field in dataclasses.fields(recipe):
             now, then = getattr(recipe, field.name), getattr(began, field.name)
             if now != then:
@@ -168,14 +146,3 @@ def _launch(recipe: Recipe, device: str, devices: int) -> Fabric:
     fabric = Fabric(accelerator=chosen.type, devices=which, precision=precision)
     fabric.launch()
     return fabric
-
-
-def _find_parts(
-    data: Path, validation: Path | None, classes: tuple[ClassName, ...], seed: int
-) -> tuple[Examples, Examples]:
-    train = find_examples(class_root(data), classes)
-    if validation is None and (data / "val").is_dir():
-        validation = data / "val"
-    if validation is not None:
-        return train, find_examples(validation, classes)
-    return split(train, HELD_OUT, seed)

@@ -1,0 +1,291 @@
+"""`attnimg enhance`: dark photos become bright, clean ones, in their own format, and what the net went by."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+
+import typer
+
+from attnimg import checkpoints
+from attnimg.cli.batch import Search, print_plan, run_batch
+from attnimg.cli.console import Console
+from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, spread
+from attnimg.cli.status import ExitStatus
+from attnimg.errors import ImageError, UsageError
+from attnimg.images.find import Source
+from attnimg.images.place import Placer, Target
+from attnimg.results import Enhanced, Record, Skipped
+
+if TYPE_CHECKING:
+    from attnimg.images.picture import Picture
+    from attnimg.tasks.enhance import Enhancer, Prepared, Restored, Settings
+
+OVERLAY, COMPARE = ".overlay.png", ".compare.jpg"
+FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "tiff": "TIFF"}
+STDOUT = Path("-")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the photos are to look."""
+
+    strength: Annotated[
+        float, typer.Option(min=0, max=1, help="How far to go: 0 leaves the photo as it is.", rich_help_panel="Look")
+    ] = 1.0
+    exposure: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Mean brightness to reach; default: what the net judges right.", rich_help_panel="Look"
+        ),
+    ] = None
+    denoise: Annotated[
+        float, typer.Option(min=0, max=1, help="How much of the noise to remove.", rich_help_panel="Look")
+    ] = 1.0
+
+
+@dataclass(frozen=True)
+class Files:
+    """How the enhanced photos are written."""
+
+    save_as: Annotated[
+        Literal["same", "jpeg", "png", "webp", "tiff"],
+        typer.Option(help="Format of the files; same: the photo's own.", rich_help_panel="Output"),
+    ] = "same"
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG, WebP and AVIF.", rich_help_panel="Output")] = 95
+    suffix: Annotated[
+        str, typer.Option(help="Put between name and extension, such as -bright.", rich_help_panel="Output")
+    ] = ""
+    strip: Annotated[
+        bool, typer.Option("--strip", help="Drop EXIF, XMP, and the profile (for sRGB).", rich_help_panel="Output")
+    ] = False
+    side_by_side: Annotated[
+        bool, typer.Option("--side-by-side", help="Write before and after in one picture.", rich_help_panel="Output")
+    ] = False
+
+    def __post_init__(self) -> None:
+        if "/" in self.suffix or os.sep in self.suffix or "\0" in self.suffix:
+            raise UsageError("--suffix is a part of a name; choose the folder with -o.")
+
+
+@spread
+def enhance(
+    inputs: Inputs,
+    outputs: Outputs,
+    look: Look,
+    files: Files,
+    compute: Compute,
+    report: Report,
+    *,
+    model: Model = "night",
+    tile: Annotated[
+        str,
+        typer.Option(metavar="auto|N", help="Side of large photos' tiles, in pixels.", rich_help_panel="Speed"),
+    ] = "auto",
+) -> None:
+    """Brighten photos taken in low light, and clean them of the noise that comes with it.
+
+    -o is a folder, a file for a single photo, or - for stdout. Format, bit depth, transparency, colour profile and EXIF
+    stay as they are. Records go to stdout, one per photo, in order; all else goes to stderr.
+    """
+    if outputs.output is None:
+        raise UsageError("Enhanced photos need a place. Say into which folder with -o DIR.")
+    console = Console.of_process(report.quiet)
+    search = Search(inputs, outputs.output)
+    to_stdout, only = outputs.output == STDOUT, _single_file(outputs.output)
+    if to_stdout and (outputs.overlay or files.side_by_side):
+        raise UsageError("-o - writes one photo and nothing else. For --overlay and --side-by-side name a folder.")
+    sources = search.all() if outputs.overwrite or to_stdout else []
+    placer = Placer(
+        Path() if to_stdout else only.parent if only else outputs.output,
+        overwrite=outputs.overwrite,
+        skip_existing=outputs.skip_existing,
+        inputs=sources if outputs.overwrite else (),
+    )
+    naming = Naming(placer, files, only, overlay=outputs.overlay)
+    if outputs.dry_run:
+        checkpoints.find(model)
+        raise typer.Exit(print_plan(search, naming.plan, console))
+
+    # Only now, as this takes seconds.
+    from attnimg.tasks.enhance import Settings, load_enhancer
+
+    enhancer = load_enhancer(model, device=compute.device, precision=compute.precision, tile=_read_tile(tile))
+    settings = Settings(look.strength, look.exposure, look.denoise)
+    job = EnhanceJob(enhancer, settings, naming, max_pixels=inputs.max_pixels, overwrite=outputs.overwrite)
+    if to_stdout:
+        raise typer.Exit(_write_to_stdout(job, sources, console))
+    raise typer.Exit(run_batch(search, job, Enhanced, compute=compute, report=report, console=console))
+
+
+class Targets(NamedTuple):
+    """The files that one photo becomes; None of the others: not wanted, or there already and to stay."""
+
+    photo: Path
+    overlay: Path | None = None
+    compare: Path | None = None
+
+
+class Naming:
+    """Decides how a photo is encoded and where it goes. only: the one file that was asked for with -o FILE."""
+
+    def __init__(self, placer: Placer, files: Files, only: Path | None, *, overlay: bool) -> None:
+        self.placer, self.files, self.only = placer, files, only
+        self.endings = [OVERLAY] * overlay + [COMPARE] * files.side_by_side
+
+    def format_for(self, own: str) -> str:
+        """Return the format of what was read as `own`, in Pillow's words."""
+        from attnimg.images.encode import format_of, output_format
+
+        if self.files.save_as != "same":
+            return FORMATS[self.files.save_as]
+        return (self.only and format_of(self.only)) or output_format(own)
+
+    def plan(self, source: Source) -> Iterator[Target]:
+        """Claim the names of all files of a photo, its own first. Raises ImageError: collision, exists."""
+        from attnimg.images.encode import extension_of
+
+        if self.only is not None:
+            named = replace(source, relative=PurePath(self.only.name))
+            yield self.placer.place(named, self.only.suffix)
+        else:
+            extension = extension_of(self.format_for(_sniff(source)), source.path)
+            yield self.placer.place(source, self.files.suffix + extension)
+        for ending in self.endings:
+            yield self.placer.place(source, ending)
+
+
+class Ready(NamedTuple):
+    """A decoded photo, and where it goes."""
+
+    picture: Picture
+    prepared: Prepared
+    targets: Targets
+
+
+class EnhanceJob:
+    """Enhancement as the stream sees it."""
+
+    def __init__(
+        self, enhancer: Enhancer, settings: Settings, naming: Naming, *, max_pixels: int, overwrite: bool = False
+    ) -> None:
+        self.enhancer, self.settings, self.naming = enhancer, settings, naming
+        self.max_pixels, self.overwrite = max_pixels, overwrite
+        self._targets: dict[tuple[str, PurePath], Targets] = {}
+
+    def admit(self, source: Source) -> Record | None:
+        """Claim the names."""
+        photo, *others = self.naming.plan(source)
+        if photo.skip:
+            return Skipped(source.path, os.fspath(photo.path))
+        paths = {ending: t.path for ending, t in zip(self.naming.endings, others, strict=True) if not t.skip}
+        self._targets[source.path, source.relative] = Targets(photo.path, paths.get(OVERLAY), paths.get(COMPARE))
+        return None
+
+    def read(self, source: Source) -> Ready:
+        """Decode the photo and make its small copy."""
+        from attnimg.images.read import read
+
+        picture = read(source, max_pixels=self.max_pixels)
+        targets = self._targets.pop((source.path, source.relative), Targets(STDOUT))
+        return Ready(picture, self.enhancer.prepare(picture.pixels), targets)
+
+    def shape(self, ready: Ready) -> Hashable:
+        """Photos of one shape and depth go together."""
+        return ready.picture.pixels.shape, ready.picture.pixels.dtype
+
+    def pixels(self, ready: Ready) -> int:
+        """Count those of the photo, twice for 16 bits, and of its result."""
+        return 2 * ready.picture.pixels.nbytes // 3
+
+    def predict(self, batch: list[Ready]) -> Sequence[Restored]:
+        """Run the net."""
+        wanted = any(ready.targets.overlay for ready in batch)
+        return self.enhancer.predict([ready.prepared for ready in batch], self.settings, attention=wanted)
+
+    def encode(self, ready: Ready, outcome: Restored) -> bytes | memoryview:
+        """Return the file of an enhanced photo."""
+        from attnimg.images.encode import encode
+        from attnimg.images.picture import Metadata
+
+        picture, files = ready.picture, self.naming.files
+        return encode(
+            outcome.pixels,
+            picture.alpha,
+            format=self.naming.format_for(picture.format),
+            metadata=Metadata(None, None, None) if files.strip else picture.metadata,
+            lossless=picture.lossless,
+            grey=picture.grey,
+            quality=files.quality,
+        )
+
+    def write(self, source: Source, ready: Ready, outcome: Restored) -> Enhanced:
+        """Write the photo, and what stands beside it."""
+        from attnimg.images.draw import draw_beside, draw_overlay
+        from attnimg.images.write import write_bytes, write_image
+
+        photo, overlay, compare = ready.targets
+        modified = None if source.data is not None else os.stat(source.path).st_mtime  # noqa: PTH116 - any bytes
+        write_bytes(photo, self.encode(ready, outcome), overwrite=self.overwrite, modified=modified)
+        if overlay and outcome.attention is not None:
+            write_image(overlay, draw_overlay(outcome.pixels, outcome.attention), overwrite=self.overwrite)
+        if compare:
+            write_image(compare, draw_beside(ready.picture.pixels, outcome.pixels), overwrite=self.overwrite)
+        width, height = ready.picture.size
+        return Enhanced(
+            source.path,
+            os.fspath(photo),
+            self.enhancer.model,
+            width,
+            height,
+            overlay=None if overlay is None else os.fspath(overlay),
+            compare=None if compare is None else os.fspath(compare),
+            note=ready.picture.note,
+        )
+
+
+def _single_file(output: Path) -> Path | None:
+    """Return the path if it names a file of a format that is written, not a folder."""
+    from attnimg.images.encode import format_of
+
+    return output if format_of(output) and not output.is_dir() else None
+
+
+def _read_tile(value: str) -> int | None:
+    if value == "auto":
+        return None
+    if not value.isdecimal() or int(value) < 64:
+        raise UsageError(f"--tile is auto or a number of pixels, at least 64, not {value!r}.")
+    return int(value)
+
+
+def _sniff(source: Source) -> str:
+    """Name a file's format by its first bytes; by none, what `read` will complain of."""
+    from attnimg.images.formats import HEAD, sniff
+
+    if source.data is not None:
+        return sniff(source.data[:HEAD]) or ""
+    try:
+        with open(source.path, "rb") as file:  # noqa: PTH123 - any bytes
+            return sniff(file.read(HEAD)) or ""
+    except OSError:
+        return ""
+
+
+def _write_to_stdout(job: EnhanceJob, sources: list[Source], console: Console) -> ExitStatus:
+    if len(sources) != 1:
+        raise UsageError(f"-o - takes one photo, and {len(sources)} were found. Name a folder with -o DIR.")
+    try:
+        ready = job.read(sources[0])
+        (outcome,) = job.predict([ready])
+        data = job.encode(ready, outcome)
+    except ImageError as error:
+        console.complain(f"{sources[0].path}: {error}")
+        return ExitStatus.SOME_FAILED
+    with console.printing():
+        console.out.buffer.write(data)
+        console.out.buffer.flush()
+    return ExitStatus.OK

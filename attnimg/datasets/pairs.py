@@ -1,0 +1,61 @@
+"""Data sets of pairs: each photo in low light with the same scene in normal light.
+
+A part of DATA (`train/`, `val/`) holds `low/` and `normal/`, whose files pair by their path without its extension.
+Where darkness is synthesised, photos in `normal/` need no partner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from attnimg.errors import UsageError
+from attnimg.images.find import find
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Files in normal light and, at the same index, in low light (None: there is no such photo); in a fixed order."""
+
+    low: tuple[str | None, ...]
+    normal: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.normal)
+
+
+def find_pairs(root: Path, *, all_paired: bool = True) -> Pairs:
+    """Return the pairs below root/low and root/normal, sorted by name.
+
+    all_paired: whether each photo in normal light must have its partner; if not, low/ need not be there.
+    UsageError: a folder is missing or empty, a photo has no partner, or something below cannot be read.
+    """
+    normal = find_stems(root / "normal")
+    low = find_stems(root / "low") if all_paired or (root / "low").is_dir() else {}
+    alone = [low[stem] for stem in sorted(low.keys() - normal.keys())]
+    if all_paired:
+        alone += [normal[stem] for stem in sorted(normal.keys() - low.keys())]
+    if alone:
+        raise UsageError(f"{alone[0]} has no partner in the other folder. Pairs have one name but for the ending.")
+    stems = sorted(normal)
+    return Pairs(tuple(low.get(s) for s in stems), tuple(normal[s] for s in stems))
+
+
+def find_stems(folder: Path) -> dict[str, str]:
+    """Return the images below a folder: path below it without extension -> file.
+
+    UsageError: there is no image, two share a name but for the extension, or something cannot be read.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not there. A part of the data set holds low/ and normal/, which pair by name.")
+    found: dict[str, str] = {}
+    for source in find([str(folder)]):
+        if source.error is not None:
+            raise UsageError(f"{source.path} cannot be read: {source.error}")
+        stem = str(PurePath(source.path).relative_to(folder).with_suffix(""))
+        if stem in found:
+            raise UsageError(f"{found[stem]} and {source.path} differ by their ending only. Remove one.")
+        found[stem] = source.path
+    if not found:
+        raise UsageError(f"{folder} holds no image.")
+    return found

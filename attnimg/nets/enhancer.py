@@ -1,0 +1,251 @@
+"""The enhancer: one branch looks at the whole photo and decides how far to brighten it, another restores what that
+amplified.
+
+`look` sees the photo squeezed into a small square. Self-attention lets each part of it know of all others, and a region
+attention decides what the photo's exposure is judged by; it yields a gain per colour and place, and a context. A pixel
+x in [0, 1] is then brightened by the curve
+
+    y = g x / (1 + (g - 1) x)        g >= 1; slope g in the shadows, 0 and 1 stay where they are
+
+which is Reinhard's operator (Reinhard et al. 2002, https://doi.org/10.1145/566570.566575) brought back to [0, 1].
+`restore` removes noise and casts from that, by a U-net (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597)
+from a quarter of the resolution downwards (pixel unshuffle, Shi et al. 2016, https://arxiv.org/abs/1609.05158), whose
+channels the context scales (FiLM, Perez et al. 2018, https://arxiv.org/abs/1709.07871). It builds the photo anew on a
+smoothed copy, which is easier to learn than to subtract the noise, and what it made weighs 1 - 1/g^2 against what was
+only brightened: a photo that needs no light is left alone. It sees nothing global but through `look`, so that a photo
+can be restored in tiles.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from attnimg import attention
+from attnimg.nets.backbone import Block, conv_norm
+
+UNSHUFFLE = 4  # most arithmetic happens at a quarter of the resolution and below
+MULTIPLE = 16  # of the sides that `restore` takes: the U-net's deepest level
+MOST_GAIN = 100.0  # about 7 stops, beyond which little but noise is left of 8 bits
+
+
+@dataclass(frozen=True)
+class EnhancerConfig:
+    """What an enhancer looks like.
+
+    thumbnail: side in pixels of the square that `look` sees. look: its channels at 1/2, 1/4 and 1/8 of that; the last
+    ones attend. attention, heads, looks: mechanism, its heads, and how many blocks of it. pooling: mechanism that
+    decides what the context is made of. widths, depths: channels and blocks of `restore` at 1/4, 1/8 and 1/16 of the
+    photo.
+    """
+
+    thumbnail: int = 128
+    look: tuple[int, ...] = (32, 64, 80)
+    attention: str = "self"
+    heads: int = 4
+    looks: int = 2
+    pooling: str = "region"
+    widths: tuple[int, ...] = (48, 88, 128)
+    depths: tuple[int, ...] = (2, 2, 2)
+
+
+class Seen(NamedTuple):
+    """What `look` makes of whole photos.
+
+    log_gain: N x 3 x G x G, natural logarithm of the gain of each colour on a grid over the photo. context: N x C.
+    features: N x C x G x G.
+    """
+
+    log_gain: Tensor
+    context: Tensor
+    features: Tensor
+
+
+class Look(nn.Module):
+    """Judges a photo's exposure from all of it."""
+
+    def __init__(self, config: EnhancerConfig) -> None:
+        super().__init__()
+        width = config.look[-1]
+        inputs = 6
+        self.stem = nn.Sequential()
+        for channels in config.look:
+            self.stem.extend([conv_norm(inputs, channels, stride=2), nn.ReLU(inplace=True)])
+            inputs = channels
+        self.blocks = nn.Sequential()
+        for _ in range(config.looks):
+            self.blocks.append(attention.build(config.attention, width, heads=config.heads))
+            self.blocks.append(Block(width, width, 1, "none", 0.0))
+        self.attention = attention.build(config.pooling, width)
+        self.here = nn.Conv2d(width, 3, 1)
+        self.everywhere = nn.Linear(width, 3)
+        for layer in (self.here, self.everywhere):
+            nn.init.zeros_(layer.weight)
+        nn.init.constant_(self.everywhere.bias, 1.5)
+
+    def forward(self, x: Tensor) -> Seen:
+        """x: whole photos squeezed to N x 3 x S x S, in [0, 1]."""
+        seen = torch.cat([x, (1 + 255 * x).log() / math.log(256)], 1)  # the second spreads the shadows
+        features = self.blocks(self.stem(seen))  # (N, C, G, G)
+        context = self.attention(features).mean((2, 3))  # (N, C)
+        gain = self.here(features) + self.everywhere(context)[..., None, None]
+        return Seen(F.softplus(gain.float()).clamp(max=math.log(MOST_GAIN)), context, features)
+
+
+class Modulate(nn.Module):
+    """Scales and shifts channels as a context says (FiLM): channel attention whose gates see the whole photo."""
+
+    def __init__(self, context: int, channels: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(context, 2 * channels)
+        nn.init.zeros_(self.project.weight)
+        nn.init.zeros_(self.project.bias)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """x: N x C x H x W; context: N x D."""
+        scale, shift = self.project(context)[..., None, None].chunk(2, 1)
+        return torch.addcmul(x + shift, x, scale)
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions beside a shortcut, without normalisation: batches of dark photos differ too much for it."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.conv2.weight)  # the block starts as its shortcut, so that deep nets train from the start
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N x C x H x W to the same."""
+        out: Tensor = x + self.conv2(self.conv1(x).relu_())
+        return out
+
+
+class Level(nn.Module):
+    """One resolution of the U-net: modulate, then residual blocks."""
+
+    def __init__(self, channels: int, depth: int, context: int) -> None:
+        super().__init__()
+        self.modulate = Modulate(context, channels)
+        self.blocks = nn.Sequential(*(Residual(channels) for _ in range(depth)))
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """N x C x H x W and N x D to N x C x H x W."""
+        out: Tensor = self.blocks(self.modulate(x, context))
+        return out
+
+
+class Restore(nn.Module):
+    """Brightened photos, or tiles of them, to clean ones."""
+
+    def __init__(self, config: EnhancerConfig) -> None:
+        super().__init__()
+        context, (shallow, *deeper) = config.look[-1], config.widths
+        self.inlet = nn.Conv2d(3 * UNSHUFFLE**2 + 3, shallow, 3, padding=1)
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        self.encoder = nn.ModuleList([Level(shallow, config.depths[0], context)])
+        self.decoder = nn.ModuleList()
+        inputs = shallow
+        for width, depth in zip(deeper, config.depths[1:], strict=True):
+            self.down.append(nn.Conv2d(inputs, width, 2, 2))
+            self.encoder.append(Level(width, depth, context))
+            self.up.append(nn.Conv2d(width, 4 * inputs, 1))
+            self.decoder.append(Level(inputs, config.depths[len(self.decoder)], context))
+            inputs = width
+        self.around = nn.Conv2d(context, inputs, 1)
+        self.outlet = nn.Conv2d(shallow, 3 * UNSHUFFLE**2, 3, padding=1)
+        nn.init.zeros_(self.outlet.weight)
+
+    def forward(self, bright: Tensor, log_gain: Tensor, around: Tensor, context: Tensor) -> Tensor:
+        """Return photos without noise and casts, N x 3 x H x W, about in [0, 1].
+
+        bright: N x 3 x H x W. log_gain: N x 3 x H/4 x W/4. around: the look's features at 1/16. context: N x C.
+        """
+        x = F.pixel_unshuffle(bright - 0.5, UNSHUFFLE)  # (N, 48, H/4, W/4)
+        x = self.encoder[0](self.inlet(torch.cat([x, log_gain], 1)), context)
+        skips = []
+        for down, level in zip(self.down, self.encoder[1:], strict=True):
+            skips.append(x)
+            x = down(x)
+            if len(skips) == len(self.down):
+                x = x + self.around(around)
+            x = level(x, context)
+        for up, level in zip(reversed(self.up), reversed(self.decoder), strict=True):
+            x = level(F.pixel_shuffle(up(x), 2) + skips.pop(), context)
+        smooth = F.interpolate(F.avg_pool2d(bright, UNSHUFFLE), scale_factor=UNSHUFFLE, mode="bilinear")
+        return smooth + F.pixel_shuffle(self.outlet(x), UNSHUFFLE)
+
+
+class Enhancer(nn.Module):
+    """Dark photos to bright ones."""
+
+    def __init__(self, config: EnhancerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.look = Look(config)
+        self.restore = Restore(config)
+
+    def forward(self, x: Tensor, thumbnails: Tensor, box: Tensor) -> tuple[Tensor, Seen]:
+        """Look at whole photos and enhance tiles of them, as `look` and `enhance` do; the result is not yet cut."""
+        seen = self.look(thumbnails)
+        bright, added = self.enhance(x, seen, box)
+        return bright + added, seen
+
+    def enhance(self, x: Tensor, seen: Seen, box: Tensor) -> tuple[Tensor, Tensor]:
+        """Enhance photos or tiles of them.
+
+        x: N x 3 x H x W in [0, 1], sides multiples of 16. seen: what `look` made of the photos. box: N x 4, where in
+        its photo each tile lies: top, left, bottom, right in [0, 1]. Returns what is brightened, and what is to be
+        added to that (before it is cut to [0, 1]), both N x 3 x H x W.
+        """
+        rows, columns = (spline(box[:, i], box[:, i + 2], x.shape[2 + i], seen.log_gain.shape[-1]) for i in (0, 1))
+        gain = resample(seen.log_gain, rows, columns).exp()
+        bright = brighten(x, gain)
+        quarter, sixteenth = ((shrink(rows, n), shrink(columns, n)) for n in (UNSHUFFLE, MULTIPLE))
+        clean = self.restore(
+            bright,
+            resample(seen.log_gain, *quarter),
+            resample(seen.features.float(), *sixteenth),
+            seen.context,
+        )
+        return bright, (clean - bright) * (1 - gain**-2)
+
+
+def brighten(x: Tensor, gain: Tensor) -> Tensor:
+    """Return g x / (1 + (g - 1) x), in [0, 1] for x in [0, 1]."""
+    return gain * x / (1 + (gain - 1) * x)
+
+
+def spline(begin: Tensor, end: Tensor, length: int, cells: int) -> Tensor:
+    """Return the weights of a grid's cells at each pixel of tiles, N x length x cells; rows sum to one.
+
+    begin, end: N, where the tile begins and ends along the side of its photo, in [0, 1]. cells: of the grid, along that
+    side. Quadratic B-splines: smooth, so that a coarse grid leaves no creases, and never beyond the cells' values.
+    """
+    share = (torch.arange(length, device=begin.device, dtype=begin.dtype) + 0.5) / length  # (length,)
+    place = (
+        begin[:, None] + (end - begin)[:, None] * share
+    ) * cells - 0.5  # (N, length), in cells from the first's centre
+    distance = (place[..., None] - torch.arange(-1, cells + 1, device=begin.device)).abs()  # a cell more at both ends
+    weights = torch.where(distance < 0.5, 0.75 - distance**2, 0.5 * (1.5 - distance).clamp(min=0) ** 2)
+    inner = weights[..., 1:-1].clone()
+    inner[..., 0] += weights[..., 0]  # the border's value goes on outside
+    inner[..., -1] += weights[..., -1]
+    return inner
+
+
+def shrink(weights: Tensor, factor: int) -> Tensor:
+    """Average a spline's weights over runs of `factor` pixels: N x length x cells to N x length / factor x cells."""
+    n, length, cells = weights.shape
+    return weights.reshape(n, length // factor, factor, cells).mean(2)
+
+
+def resample(grid: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return a grid's values, N x C x G x G, at the pixels that the splines were made for, N x C x H x W."""
+    return torch.einsum("nhi,ncij,nwj->nchw", rows, grid, columns)

@@ -1,0 +1,238 @@
+"""Enhancement: dark photos of any size to bright ones of the same size and depth, and what the net went by.
+
+The net judges the exposure by a small copy of the whole photo, and restores the photo in tiles, each with a margin of
+what lies around it. So memory is bounded by the tile, and no seam shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from attnimg.attention import Recorder
+from attnimg.errors import UsageError
+from attnimg.images.opencv import memory_errors as opencv_memory_errors
+from attnimg.images.picture import Pixels
+from attnimg.nets.enhancer import MULTIPLE, Seen, brighten
+from attnimg.nets.enhancer import Enhancer as Net
+from attnimg.tasks.device import choose_device, choose_precision, memory_errors, prepare_net
+from attnimg.tasks.load import load
+
+Picture = Image.Image | Pixels
+
+TILES = {"cpu": 1024, "cuda": 2048}  # pixels along a side
+MARGIN = 64  # pixels around a tile that it sees; of what lies further away no trace reaches 1/255
+BISECTIONS = 24
+MOST_STOPS = 4.0  # how far the gain's logarithm may be stretched to reach an exposure
+DETAIL = 9  # pixels; noise and texture are smaller, casts and shading larger
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a photo is enhanced.
+
+    strength: 0 leaves it as it is, 1 is what the net proposes. exposure: mean of the result's codes, 0 to 1; None: what
+    the net judges right. denoise: 0 leaves the noise, 1 is what the net proposes. UsageError: one is outside 0 to 1.
+    """
+
+    strength: float = 1.0
+    exposure: float | None = None
+    denoise: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is not None and not 0 <= value <= 1:
+                raise UsageError(f"{name} is {value}; give a number between 0 and 1.")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The host's part of a photo.
+
+    pixels: H x W x 3, uint8 or uint16. thumbnail: the whole of it, S x S x 3 float32 in [0, 1].
+    """
+
+    pixels: Pixels
+    thumbnail: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What the net made of a photo.
+
+    pixels: as the photo's. attention: G x G float32 over the photo, what its exposure was judged by, in [0, 1] with 0.5
+    for uniform attention; None unless asked for.
+    """
+
+    pixels: Pixels
+    attention: NDArray[np.float32] | None
+
+
+class Enhancer:
+    """Enhances photos; knows nothing of files.
+
+    net, header: as `checkpoints` keeps them. tile: side of the tiles that a larger photo is cut into, and of the square
+    that smaller ones may fill together; None: as suits the device.
+    """
+
+    def __init__(self, net: Net, header: dict[str, Any], *, model: str, tile: int | None = None) -> None:
+        self.model = model
+        self._wanted_tile = tile
+        self._net = net
+        self._size: int = header["preprocessing"]["size"]
+        self._attention: str = header["attention"]
+
+    def to(self, device: str, precision: str = "auto") -> Self:
+        """Make the net ready for inference there (see `tasks.device`); needed before the first prediction."""
+        self._device = choose_device(device)
+        self._dtype = choose_precision(precision, self._device)
+        self._net = prepare_net(self._net, self._device)
+        tile = self._wanted_tile or TILES.get(self._device.type, TILES["cpu"])
+        self.tile = -(-tile // MULTIPLE) * MULTIPLE
+        return self
+
+    def __call__(self, images: Picture | Sequence[Picture], settings: Settings = Settings()) -> Any:
+        """Enhance one photo or a list of them: PIL images or RGB arrays H x W x 3, uint8 or uint16.
+
+        Returns arrays of the photos' shape and depth.
+        """
+        if isinstance(images, str | Path):
+            raise TypeError("a path is no image; open it with PIL.Image.open")
+        if isinstance(images, Image.Image | np.ndarray):
+            return self([images], settings)[0]
+        arrays = [np.asarray(p.convert("RGB") if isinstance(p, Image.Image) else p) for p in images]
+        return [self.predict([self.prepare(a)], settings)[0].pixels for a in arrays]
+
+    def prepare(self, pixels: Pixels) -> Prepared:
+        """Make the small copy of a photo, H x W x 3; the host's part, for any thread."""
+        return Prepared(pixels, shrink(pixels, self._size))
+
+    def predict(
+        self, prepared: Sequence[Prepared], settings: Settings = Settings(), *, attention: bool = False
+    ) -> list[Restored]:
+        """Enhance photos of one shape. MemoryError: the device has too little for them."""
+        if not prepared:
+            return []
+        with (
+            memory_errors(),
+            torch.inference_mode(),
+            Recorder(self._net, {self._attention} if attention else set()) as r,
+        ):
+            seen = self.look([p.thumbnail for p in prepared], settings)
+        maps = r.maps[self._attention].cpu().numpy() if attention else [None] * len(prepared)
+        height, width = prepared[0].pixels.shape[:2]
+        at_once = max(1, self.tile**2 // (height * width))
+        photos: list[Pixels] = []
+        for start in range(0, len(prepared), at_once):
+            part = slice(start, start + at_once)
+            photos += list(
+                self.restore(np.stack([p.pixels for p in prepared[part]]), Seen(*(s[part] for s in seen)), settings)
+            )
+        return [Restored(pixels, map_) for pixels, map_ in zip(photos, maps, strict=True)]
+
+    def look(self, thumbnails: Sequence[NDArray[np.float32]], settings: Settings) -> Seen:
+        """Judge the exposure of whole photos by their small copies; `restore` applies it."""
+        small = torch.from_numpy(np.stack(thumbnails)).to(self._device).permute(0, 3, 1, 2)
+        with memory_errors(), torch.inference_mode(), self._mixed():
+            seen: Seen = self._net.look(small)
+        if settings.exposure is None:
+            return seen
+        return seen._replace(log_gain=expose(seen.log_gain, small, settings.exposure))
+
+    def restore(self, pixels: Pixels, seen: Seen, settings: Settings) -> Pixels:
+        """Enhance photos N x H x W x 3 by what was seen of them, tile by tile."""
+        out = np.empty_like(pixels)
+        with memory_errors(), torch.inference_mode(), self._mixed():
+            for inner, outer in tiles(pixels.shape[1], pixels.shape[2], self.tile):
+                tile = self._enhance(pixels, outer, seen, settings)
+                top, left = inner[0].start - outer[0].start, inner[1].start - outer[1].start
+                rows, columns = inner[0].stop - inner[0].start, inner[1].stop - inner[1].start
+                out[:, inner[0], inner[1]] = tile[:, top : top + rows, left : left + columns]
+        return out
+
+    def _enhance(self, pixels: Pixels, place: tuple[slice, slice], seen: Seen, settings: Settings) -> Pixels:
+        full = float(np.iinfo(pixels.dtype).max)
+        rows, columns = place
+        part = np.ascontiguousarray(pixels[:, rows, columns])
+        height, width = part.shape[1:3]
+        x = torch.from_numpy(part if part.dtype == np.uint8 else part.astype(np.int32)).to(self._device)
+        x = x.permute(0, 3, 1, 2).float().div_(full)
+        x = F.pad(x, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")
+        box = torch.tensor([rows.start, columns.start, rows.start + x.shape[2], columns.start + x.shape[3]])
+        box = box / torch.tensor(pixels.shape[1:3]).repeat(2)
+        bright, added = self._net.enhance(x, seen, box.to(self._device).expand(len(x), 4))
+        y = bright.add_(self._smooth(added, settings.denoise))
+        y = torch.lerp(x, y.clamp_(0, 1), settings.strength)
+        y = y[..., :height, :width].permute(0, 2, 3, 1).mul_(full).round_()
+        return (
+            y.to(torch.uint8 if full == 255 else torch.int32).contiguous().cpu().numpy().astype(part.dtype, copy=False)
+        )
+
+    @staticmethod
+    def _smooth(added: Tensor, denoise: float) -> Tensor:
+        """Keep of what restores detail the share `denoise`, and all of what corrects larger parts."""
+        if denoise == 1:
+            return added
+        larger = F.avg_pool2d(added, DETAIL, 1, DETAIL // 2, count_include_pad=False)
+        return torch.lerp(larger, added, denoise)
+
+    def _mixed(self) -> torch.autocast:
+        return torch.autocast(self._device.type, self._dtype, enabled=self._dtype is not torch.float32)
+
+
+def load_enhancer(
+    model: str = "night", *, device: str = "auto", precision: str = "auto", tile: int | None = None
+) -> Enhancer:
+    """Build the enhancer of a shipped model's name or a weight file's path; `Unavailable` says what is wrong."""
+    return load(model, "enhance", partial(Enhancer, tile=tile)).to(device, precision)
+
+
+@opencv_memory_errors()
+def shrink(pixels: Pixels, size: int) -> NDArray[np.float32]:
+    """Squeeze a photo, H x W x 3, into size x size x 3 float32 in [0, 1]; each cell is the mean of what it covers."""
+    small = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA)
+    return small.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+
+
+def expose(log_gain: Tensor, small: Tensor, exposure: float) -> Tensor:
+    """Stretch the gain so that the photos' mean becomes `exposure`, as nearly as it can without darkening any.
+
+    log_gain: N x 3 x G x G. small: N x 3 x S x S, the photos' small copies, in [0, 1].
+    """
+    gain = F.interpolate(log_gain, small.shape[2:], mode="bilinear")
+    low = torch.zeros(len(small), 1, 1, 1, device=small.device)
+    high = torch.full_like(low, MOST_STOPS)
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        dark = brighten(small, (gain * middle).exp()).mean((1, 2, 3), keepdim=True) < exposure
+        low, high = torch.where(dark, middle, low), torch.where(dark, high, middle)
+    return log_gain * low
+
+
+def tiles(height: int, width: int, tile: int) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:
+    """Yield what each tile is for, and what it sees: itself and a margin, as far as the photo goes.
+
+    Tiles begin at multiples of `MULTIPLE`, so that the net's grid lies on the photo as if there were none.
+    """
+    for top, bottom in _spans(height, tile):
+        for left, right in _spans(width, tile):
+            seen = (slice(max(0, top - MARGIN), min(height, bottom + MARGIN)),)
+            yield (
+                (slice(top, bottom), slice(left, right)),
+                (*seen, slice(max(0, left - MARGIN), min(width, right + MARGIN))),
+            )
+
+
+def _spans(length: int, tile: int) -> list[tuple[int, int]]:
+    return [(start, min(start + tile, length)) for start in range(0, length, tile)]
