@@ -2,26 +2,42 @@
 
 classify = attnimg.load("classify")
 classify(Image.open("cat.jpg"))[0].label
+enhance = attnimg.load("enhance")
+Image.fromarray(enhance(Image.open("night.jpg")))
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
     from attnimg.tasks.classify import Classifier
+    from attnimg.tasks.enhance import Enhancer
 
 __version__ = "0.1.0"
 __all__ = ["load"]
 
 
-def load(task: str = "classify", **options: Any) -> Classifier:
+@overload
+def load(task: Literal["classify"] = ..., **options: Any) -> Classifier: ...
+
+
+@overload
+def load(task: Literal["enhance"], **options: Any) -> Enhancer: ...
+
+
+def load(task: str = "classify", **options: Any) -> Classifier | Enhancer:
     """Build the predictor of a task: `predictor(image or list)` with PIL images or RGB uint8 arrays H x W x 3.
 
-    options: model (name or path), device, precision, views. Torch is imported here, not with the package.
+    options: model (name or path), device, precision; views for classify; tile for enhance, which takes uint16 arrays
+    too. Torch is imported here, not with the package. ValueError: there is no such task.
     """
-    if task != "classify":
-        raise ValueError(f"there is no task {task!r}; there is classify")
-    from attnimg.tasks.classify import load_classifier
+    if task == "classify":
+        from attnimg.tasks.classify import load_classifier
 
-    return load_classifier(**options)
+        return load_classifier(**options)
+    if task == "enhance":
+        from attnimg.tasks.enhance import load_enhancer
+
+        return load_enhancer(**options)
+    raise ValueError(f"there is no task {task!r}; there are classify and enhance")

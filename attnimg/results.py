@@ -51,7 +51,10 @@ class Classified:
 
 @dataclass(frozen=True, slots=True)
 class Enhanced:
-    """A photo that was enhanced. output, overlay, compare: the files written. width, height: upright, in pixels."""
+    """A photo or video that was enhanced.
+
+    output, overlay, compare: the files written. width, height: upright, in pixels. frames: of a video.
+    """
 
     path: str
     output: str
@@ -60,6 +63,7 @@ class Enhanced:
     height: int
     overlay: str | None = None
     compare: str | None = None
+    frames: int | None = None
     note: str | None = None
 
     columns: ClassVar = ("path", "output", "model", "width", "height")

@@ -14,19 +14,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
 
-import numpy as np
-from PIL import Image
+from measuring import LARGE, SMALL, Cost, find_bound, make_photos, measure, print_costs, run_command
 
 import attnimg
 from attnimg.cli.options import Compute, count_cores
@@ -34,42 +26,7 @@ from attnimg.images.find import find
 from attnimg.images.read import read
 from attnimg.results import FORMATS, Classified
 
-SAMPLES = Path(__file__).parent.parent / "samples"
-SMALL, LARGE = (500, 375), (4000, 3000)  # width, height
-DISTINCT = 40  # photos of different content; more are copies of them, as only the number of files then matters
 AIM_TIME, AIM_MEMORY = 1.2, 1.05
-
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Seconds on the clock, CPU seconds of all threads, and, of a command, its peak resident memory in MiB."""
-
-    wall: float
-    cpu: float
-    peak: float = 0
-
-
-def make_photos(folder: Path, count: int, size: tuple[int, int]) -> None:
-    """Write `count` JPEGs, quality 90: the samples at another size, with noise, which is what fills JPEGs."""
-    samples = [Image.open(path) for path in sorted(SAMPLES.iterdir()) if path.suffix in (".jpg", ".png")]
-    random = np.random.default_rng(0)
-    for i in range(count):
-        path = folder / f"{i:05}.jpg"
-        if i >= DISTINCT:
-            shutil.copyfile(folder / f"{i % DISTINCT:05}.jpg", path)
-            continue
-        photo = np.asarray(samples[i % len(samples)].convert("RGB").resize(size))
-        noise = random.standard_normal(photo.shape, np.float32) * 6
-        Image.fromarray(np.clip(photo + noise, 0, 255).astype(np.uint8)).save(path, quality=90)
-
-
-def measure(work: Callable[[], Result]) -> tuple[Result, Cost]:
-    """Do the work once, and say what it cost."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    result = work()
-    return result, Cost(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def measure_parts(folder: Path, model: str, compute: Compute) -> dict[str, Cost]:
@@ -95,34 +52,17 @@ def measure_parts(folder: Path, model: str, compute: Compute) -> dict[str, Cost]
     return {"read": reading, "net": net, "records": records}
 
 
-def run_command(target: Path, model: str) -> Cost:
-    """Run the whole command on a file or folder."""
-    command = [sys.executable, "-m", "attnimg", "classify", str(target)]
-    options = ["--format", "jsonl", "--device", "cpu", "--model", model, "--quiet"]
-    start = time.perf_counter()
-    with subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"attnimg classify ended with status {process.returncode}.")
-    return Cost(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
-
-
 def report_time(folder: Path, model: str) -> None:
     """Print each part, the bound that follows from them, and the whole."""
     compute = Compute()
     cores = count_cores()
     one = min(folder.iterdir())
-    run_command(one, model)  # so that neither run below waits for the disk
-    startup = run_command(one, model)
-    whole = run_command(folder, model)
+    run_command("classify", one, model)  # so that neither run below waits for the disk
+    startup = run_command("classify", one, model)
+    whole = run_command("classify", folder, model)
     parts = measure_parts(folder, model, compute)
-    bound = max(*(part.wall for part in parts.values()), sum(part.cpu for part in parts.values()) / cores)
-    rest = Cost(whole.wall - startup.wall, whole.cpu - startup.cpu)
-
-    print(f"{'':24}{'wall s':>8}{'CPU s':>8}")
-    for name, cost in {**parts, "start-up": startup, "whole without start-up": rest}.items():
-        print(f"{name:24}{cost.wall:8.2f}{cost.cpu:8.2f}")
+    bound, rest = find_bound(parts.values(), cores), whole - startup
+    print_costs({**parts, "start-up": startup, "whole without start-up": rest})
     print(f"bound on {cores} cores: {bound:.2f} s, with {compute.threads} threads that read")
     print(f"whole / bound: {rest.wall / bound:.2f} (aim: at most {AIM_TIME})")
 
@@ -137,7 +77,7 @@ def report_memory(folder: Path, model: str) -> None:
         photos = folder / str(count)
         photos.mkdir()
         make_photos(photos, count, SMALL)
-        peaks.append(run_command(photos, model).peak)
+        peaks.append(run_command("classify", photos, model).peak)
         print(f"{count:5} photos: peak {peaks[-1]:.0f} MiB")
     print(f"ratio: {peaks[1] / peaks[0]:.3f} (aim: at most {AIM_MEMORY})")
 

@@ -24,6 +24,8 @@ from attnimg.cards import write_cards
 from attnimg.nets.build import build_net
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
+FIGURES = {"classify": ("top1", "top5", "loss", "ece"), "enhance": ("psnr", "ssim", "brightness_error")}
+"""What a card says of a model, by its task; the first decides which of two is better."""
 
 
 def main() -> None:
@@ -40,7 +42,8 @@ def main() -> None:
     if metrics["sha256"] != checkpoints.sha256(args.run):
         sys.exit(f"{args.metrics} measures another file than {args.run}; evaluate that one")
     measured = facts["measured"]
-    figures = [{"name": n, "value": round(metrics[n], 4), **measured} for n in ("top1", "top5", "loss", "ece")]
+    names = FIGURES[header["task"]]
+    figures = [{"name": n, "value": round(metrics[n], 4), **measured} for n in names]
     header["figures"] = figures + facts.get("figures", [])
     header["training"] |= facts["training"]
     header["limits"] = facts["limits"]
@@ -48,21 +51,25 @@ def main() -> None:
     target = WEIGHTS / f"{facts['name']}.safetensors"
     if target.is_file():
         shipped = checkpoints.read_header(target)["figures"]
-        same = [f["value"] for f in shipped if f["name"] == "top1" and f.get("command") == measured["command"]]
-        if same and metrics["top1"] <= same[0]:
-            sys.exit(f"{args.run} reaches {metrics['top1']:.4f}, the shipped file {same[0]:.4f}; nothing was changed")
+        same = [f["value"] for f in shipped if f["name"] == names[0] and f.get("command") == measured["command"]]
+        if same and metrics[names[0]] <= same[0]:
+            sys.exit(f"{args.run} reaches {metrics[names[0]]:.4f}, the shipped file {same[0]:.4f}; nothing was changed")
     checkpoints.write(target, header, checkpoints.halve(tensors))
     for path in write_cards(WEIGHTS):
         sys.stdout.write(f"{path}\n")
 
 
 def count_gmac(header: dict[str, Any]) -> float:
-    """Return the multiply-accumulates of one view, in billions."""
+    """Return the multiply-accumulates, in billions, of one view to classify or one megapixel to enhance."""
     size = header["preprocessing"]["size"]
     net = build_net(header["architecture"]).eval()
-    with FlopCounterMode(display=False) as counter:
-        net(torch.zeros(1, 3, size, size))
-    return counter.get_total_flops() / 2e9
+    inputs = [torch.zeros(1, 3, size, size)]
+    if header["task"] == "enhance":
+        inputs = [torch.zeros(1, 3, 1024, 1024), torch.zeros(1, 6, size, size), torch.tensor([[0.0, 0.0, 1.0, 1.0]])]
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        net(*inputs)
+    pixels = inputs[0][0, 0].numel() / 1e6 if header["task"] == "enhance" else 1
+    return counter.get_total_flops() / 2e9 / pixels
 
 
 if __name__ == "__main__":

@@ -82,3 +82,29 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     checkpoints.write(path, header, Classifier(config).state_dict())
     return path
+
+
+@pytest.fixture(scope="session")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a tiny enhancer with random weights; it brightens about fivefold."""
+    import torch
+
+    from attnimg import checkpoints
+    from attnimg.nets.build import describe
+    from attnimg.nets.enhancer import Enhancer, EnhancerConfig
+
+    torch.manual_seed(0)
+    config = EnhancerConfig(thumbnail=32, look=(8, 8, 8), widths=(8, 8, 8), depths=(1, 1, 1), heads=2)
+    net = Enhancer(config)
+    for parameter in net.parameters():
+        if not parameter.any():  # what begins at zero would leave parts of the net unseen
+            torch.nn.init.normal_(parameter, std=0.02)
+    header = {
+        "task": "enhance",
+        "architecture": describe(config),
+        "preprocessing": {"size": 32},
+        "attention": "look.attention",
+    }
+    path = tmp_path_factory.mktemp("weights") / "dim.safetensors"
+    checkpoints.write(path, header, net.state_dict())
+    return path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from io import FileIO
 from itertools import chain
 from pathlib import Path
@@ -12,6 +12,7 @@ from queue import Queue
 
 from attnimg.cli.console import Console
 from attnimg.cli.options import Compute, Inputs, Report
+from attnimg.cli.progress import Progress
 from attnimg.cli.status import ExitStatus, Terminated
 from attnimg.errors import ImageError, NoImages
 from attnimg.images.find import Counts, Source, find
@@ -29,7 +30,7 @@ class Search:
     It runs ahead of the images that are being worked on, so that the total, and with it the time left, is soon known.
     """
 
-    def __init__(self, inputs: Inputs, *outputs: Path | None) -> None:
+    def __init__(self, inputs: Inputs, *outputs: Path | None, videos: bool = False) -> None:
         self.counts = Counts()
         self.found = 0
         self.total: int | None = None
@@ -40,6 +41,7 @@ class Search:
             from_file=inputs.from_file,
             nul=inputs.nul,
             recursive=inputs.recursive,
+            videos=videos,
             exclude=inputs.exclude or (),
             outputs=[output for output in outputs if output],
             root=inputs.root,
@@ -85,26 +87,32 @@ def run_batch(
     report: Report,
     console: Console,
     finish: Callable[[Record], Record] | None = None,
+    start: Callable[[Progress], None] | None = None,
 ) -> ExitStatus:
     """Take every image through `job` and print its record, one by one, in order.
 
-    kind: the records' type when all went well. finish: is given each record in order, before it is printed.
+    kind: the records' type when all went well. finish: is given each record in order, before it is printed. start: is
+    given what tells of progress, before the first image is read.
     NoImages: nothing was found. KeyboardInterrupt, Terminated: after it was said how far the command came.
     """
     tally = Tally()
     style = FORMATS[report.format or ("table" if console.out.isatty() else "jsonl")]
     try:
-        with closing(stream(search, job, batch_size=compute.batch_size, workers=compute.threads)) as records:
+        records = stream(search, job, batch_size=compute.batch_size, workers=compute.threads)
+        with console.progress("images") as progress, closing(records), ExitStack() as stack:
+            if start:
+                start(progress)
             first = next(records, None)
             if first is None:
                 raise NoImages(_say_nothing_found(search))
-            with console.progress("images") as progress, style(console, kind, console.width) as write:
-                for record in chain([first], records):
-                    finished = finish(record) if finish else record
-                    tally.add(finished)
-                    with progress.aside():
-                        write(finished)
-                    progress.update(tally.done + tally.skipped + tally.failed, search.total, f"{tally.failed} failed")
+            with progress.aside():
+                write = stack.enter_context(style(console, kind, console.width))
+            for record in chain([first], records):
+                finished = finish(record) if finish else record
+                tally.add(finished)
+                with progress.aside():
+                    write(finished)
+                progress.update(tally.done + tally.skipped + tally.failed, search.total, f"{tally.failed} failed")
     except (KeyboardInterrupt, Terminated):
         console.say(f"Interrupted: {tally.line(search.counts.passed_over)}")
         raise

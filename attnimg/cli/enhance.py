@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from attnimg import checkpoints
 from attnimg.cli.batch import Search, print_plan, run_batch
 from attnimg.cli.console import Console
+from attnimg.cli.naming import COMPARE, OVERLAY, STDOUT, Files, Naming, Targets, find_single_file, is_video
 from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, spread
 from attnimg.cli.status import ExitStatus
+from attnimg.cli.video import MixedJob
 from attnimg.errors import ImageError, UsageError
 from attnimg.images.find import Source
 from attnimg.images.place import Placer, Target
@@ -23,10 +25,6 @@ from attnimg.results import Enhanced, Record, Skipped
 if TYPE_CHECKING:
     from attnimg.images.picture import Picture
     from attnimg.tasks.enhance import Enhancer, Prepared, Restored, Settings
-
-OVERLAY, COMPARE = ".overlay.png", ".compare.jpg"
-FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "tiff": "TIFF"}
-STDOUT = Path("-")
 
 
 @dataclass(frozen=True)
@@ -47,30 +45,6 @@ class Look:
     ] = 1.0
 
 
-@dataclass(frozen=True)
-class Files:
-    """How the enhanced photos are written."""
-
-    save_as: Annotated[
-        Literal["same", "jpeg", "png", "webp", "tiff"],
-        typer.Option(help="Format of the files; same: the photo's own.", rich_help_panel="Output"),
-    ] = "same"
-    quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG, WebP and AVIF.", rich_help_panel="Output")] = 95
-    suffix: Annotated[
-        str, typer.Option(help="Put between name and extension, such as -bright.", rich_help_panel="Output")
-    ] = ""
-    strip: Annotated[
-        bool, typer.Option("--strip", help="Drop EXIF, XMP, and the profile (for sRGB).", rich_help_panel="Output")
-    ] = False
-    side_by_side: Annotated[
-        bool, typer.Option("--side-by-side", help="Write before and after in one picture.", rich_help_panel="Output")
-    ] = False
-
-    def __post_init__(self) -> None:
-        if "/" in self.suffix or os.sep in self.suffix or "\0" in self.suffix:
-            raise UsageError("--suffix is a part of a name; choose the folder with -o.")
-
-
 @spread
 def enhance(
     inputs: Inputs,
@@ -85,8 +59,12 @@ def enhance(
         str,
         typer.Option(metavar="auto|N", help="Side of large photos' tiles, in pixels.", rich_help_panel="Speed"),
     ] = "auto",
+    video: Annotated[
+        bool,
+        typer.Option("--video", help="Also the videos in folders; none gets an overlay.", rich_help_panel="Input"),
+    ] = False,
 ) -> None:
-    """Brighten photos taken in low light, and clean them of the noise that comes with it.
+    """Brighten photos and videos taken in low light, and clean them of the noise that comes with it.
 
     -o is a folder, a file for a single photo, or - for stdout. Format, bit depth, transparency, colour profile and EXIF
     stay as they are. Records go to stdout, one per photo, in order; all else goes to stderr.
@@ -94,11 +72,17 @@ def enhance(
     if outputs.output is None:
         raise UsageError("Enhanced photos need a place. Say into which folder with -o DIR.")
     console = Console.of_process(report.quiet)
-    search = Search(inputs, outputs.output)
-    to_stdout, only = outputs.output == STDOUT, _single_file(outputs.output)
+    search = Search(inputs, outputs.output, videos=video)
+    to_stdout, only = outputs.output == STDOUT, find_single_file(outputs.output, files)
     if to_stdout and (outputs.overlay or files.side_by_side):
         raise UsageError("-o - writes one photo and nothing else. For --overlay and --side-by-side name a folder.")
-    sources = search.all() if outputs.overwrite or to_stdout else []
+    if files.suffix and (to_stdout or only):
+        raise UsageError("--suffix is for the names in a folder, and -o names none. Leave it out, or name a folder.")
+    sources = search.all() if outputs.overwrite or to_stdout or only else []
+    if (to_stdout or only) and len(sources) > 1:
+        raise UsageError(f"-o {outputs.output} takes one photo, and {len(sources)} were found. Name a folder.")
+    if to_stdout and any(map(is_video, sources)):
+        raise UsageError("-o - writes a photo, and a video needs a file. Name one, or a folder.")
     placer = Placer(
         Path() if to_stdout else only.parent if only else outputs.output,
         overwrite=outputs.overwrite,
@@ -108,7 +92,7 @@ def enhance(
     naming = Naming(placer, files, only, overlay=outputs.overlay)
     if outputs.dry_run:
         checkpoints.find(model)
-        raise typer.Exit(print_plan(search, naming.plan, console))
+        raise typer.Exit(print_plan(search, (lambda _: [Target(STDOUT)]) if to_stdout else naming.plan, console))
 
     # Only now, as this takes seconds.
     from attnimg.tasks.enhance import Settings, load_enhancer
@@ -116,46 +100,12 @@ def enhance(
     enhancer = load_enhancer(model, device=compute.device, precision=compute.precision, tile=_read_tile(tile))
     settings = Settings(look.strength, look.exposure, look.denoise)
     job = EnhanceJob(enhancer, settings, naming, max_pixels=inputs.max_pixels, overwrite=outputs.overwrite)
-    if to_stdout:
-        raise typer.Exit(_write_to_stdout(job, sources, console))
-    raise typer.Exit(run_batch(search, job, Enhanced, compute=compute, report=report, console=console))
-
-
-class Targets(NamedTuple):
-    """The files that one photo becomes; None of the others: not wanted, or there already and to stay."""
-
-    photo: Path
-    overlay: Path | None = None
-    compare: Path | None = None
-
-
-class Naming:
-    """Decides how a photo is encoded and where it goes. only: the one file that was asked for with -o FILE."""
-
-    def __init__(self, placer: Placer, files: Files, only: Path | None, *, overlay: bool) -> None:
-        self.placer, self.files, self.only = placer, files, only
-        self.endings = [OVERLAY] * overlay + [COMPARE] * files.side_by_side
-
-    def format_for(self, own: str) -> str:
-        """Return the format of what was read as `own`, in Pillow's words."""
-        from attnimg.images.encode import format_of, output_format
-
-        if self.files.save_as != "same":
-            return FORMATS[self.files.save_as]
-        return (self.only and format_of(self.only)) or output_format(own)
-
-    def plan(self, source: Source) -> Iterator[Target]:
-        """Claim the names of all files of a photo, its own first. Raises ImageError: collision, exists."""
-        from attnimg.images.encode import extension_of
-
-        if self.only is not None:
-            named = replace(source, relative=PurePath(self.only.name))
-            yield self.placer.place(named, self.only.suffix)
-        else:
-            extension = extension_of(self.format_for(_sniff(source)), source.path)
-            yield self.placer.place(source, self.files.suffix + extension)
-        for ending in self.endings:
-            yield self.placer.place(source, ending)
+    if to_stdout and sources:
+        raise typer.Exit(_write_to_stdout(job, sources[0], console))
+    mixed = MixedJob(job, is_video)
+    raise typer.Exit(
+        run_batch(search, mixed, Enhanced, compute=compute, report=report, console=console, start=mixed.show_on)
+    )
 
 
 class Ready(NamedTuple):
@@ -228,12 +178,13 @@ class EnhanceJob:
         from attnimg.images.write import write_bytes, write_image
 
         photo, overlay, compare = ready.targets
-        modified = None if source.data is not None else os.stat(source.path).st_mtime  # noqa: PTH116 - any bytes
-        write_bytes(photo, self.encode(ready, outcome), overwrite=self.overwrite, modified=modified)
+        data = self.encode(ready, outcome)
         if overlay and outcome.attention is not None:
             write_image(overlay, draw_overlay(outcome.pixels, outcome.attention), overwrite=self.overwrite)
         if compare:
             write_image(compare, draw_beside(ready.picture.pixels, outcome.pixels), overwrite=self.overwrite)
+        # Last, for a photo that is there is what --skip-existing takes for done.
+        write_bytes(photo, data, overwrite=self.overwrite, modified=_time_of(source))
         width, height = ready.picture.size
         return Enhanced(
             source.path,
@@ -247,13 +198,6 @@ class EnhanceJob:
         )
 
 
-def _single_file(output: Path) -> Path | None:
-    """Return the path if it names a file of a format that is written, not a folder."""
-    from attnimg.images.encode import format_of
-
-    return output if format_of(output) and not output.is_dir() else None
-
-
 def _read_tile(value: str) -> int | None:
     if value == "auto":
         return None
@@ -262,28 +206,24 @@ def _read_tile(value: str) -> int | None:
     return int(value)
 
 
-def _sniff(source: Source) -> str:
-    """Name a file's format by its first bytes; by none, what `read` will complain of."""
-    from attnimg.images.formats import HEAD, sniff
-
-    if source.data is not None:
-        return sniff(source.data[:HEAD]) or ""
+def _time_of(source: Source) -> float | None:
+    """Return when a photo was changed last; None where it came on stdin, or is gone by now."""
     try:
-        with open(source.path, "rb") as file:  # noqa: PTH123 - any bytes
-            return sniff(file.read(HEAD)) or ""
+        return None if source.data is not None else os.stat(source.path).st_mtime  # noqa: PTH116 - any bytes
     except OSError:
-        return ""
+        return None
 
 
-def _write_to_stdout(job: EnhanceJob, sources: list[Source], console: Console) -> ExitStatus:
-    if len(sources) != 1:
-        raise UsageError(f"-o - takes one photo, and {len(sources)} were found. Name a folder with -o DIR.")
+def _write_to_stdout(job: EnhanceJob, source: Source, console: Console) -> ExitStatus:
     try:
-        ready = job.read(sources[0])
+        ready = job.read(source)
         (outcome,) = job.predict([ready])
         data = job.encode(ready, outcome)
     except ImageError as error:
-        console.complain(f"{sources[0].path}: {error}")
+        console.complain(f"{source.path}: {error}")
+        return ExitStatus.SOME_FAILED
+    except MemoryError:
+        console.complain(f"{source.path}: Memory does not suffice for it. Try --tile 256 or --device cpu.")
         return ExitStatus.SOME_FAILED
     with console.printing():
         console.out.buffer.write(data)

@@ -21,6 +21,9 @@ class Progress:
     def update(self, done: int, total: int | None, note: str = "") -> None:
         """Tell that `done` of `total` (None: not known yet) are finished. note: what else is to be known, in words."""
 
+    def step(self, note: str) -> None:
+        """Tell in words how far the one under way is, where one takes long."""
+
     def aside(self) -> AbstractContextManager[None]:
         """Leave the terminal to the results that the block prints."""
         return nullcontext()
@@ -39,10 +42,17 @@ class Log(Progress):
     def update(self, done: int, total: int | None, note: str = "") -> None:
         """Write the line when it is time."""
         now = self.clock()
+        of = f" of {total}" if total is not None else ""
+        rate = done / max(now - self.started, 1e-3)
+        self._write(now, f"{done}{of} {self.unit}", f"{rate:.1f} per second", note)
+
+    def step(self, note: str) -> None:
+        """Write the line when it is time."""
+        self._write(self.clock(), note)
+
+    def _write(self, now: float, *parts: str) -> None:
         if now - self.told >= LOG_EVERY:
             self.told = now
-            of = f" of {total}" if total is not None else ""
-            parts = (f"{done}{of} {self.unit}", f"{done / (now - self.started):.1f} per second", note)
             with suppress(BrokenPipeError):  # nobody listens; the results matter more
                 self.err.write(", ".join(filter(None, parts)) + "\n")
                 self.err.flush()
@@ -72,6 +82,10 @@ class Bar(Progress):
         """Set the numbers; a thread of rich's draws them."""
         rate = done / max(time.monotonic() - self.started, 1e-3)
         self.bars.update(self.task, completed=done, total=total, rate=rate, note=note)
+
+    def step(self, note: str) -> None:
+        """Set the words beside the numbers."""
+        self.bars.update(self.task, note=note)
 
     @contextmanager
     def aside(self) -> Iterator[None]:

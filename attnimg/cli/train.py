@@ -41,7 +41,7 @@ class Run:
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="Shipped recipe or TOML file. Default: one for CPUs; with --from, finetune; with --resume, its own.",
+            help="Shipped recipe or TOML file. Default: one for CPUs, or for classify --from; with --resume, its own.",
         ),
     ] = None
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None
@@ -80,7 +80,7 @@ def train_classify(
         from attnimg.training.train_classifier import train_classifier
     from attnimg.training.recipe import ClassifyRecipe
 
-    _train(train_classifier, ClassifyRecipe, "objects-cpu", data, run)
+    _train(train_classifier, ClassifyRecipe, "finetune" if run.start_from else "objects-cpu", data, run)
 
 
 @app.command("enhance")
@@ -129,9 +129,8 @@ def _train(
 
     choose_device(run.device)
     check_folder(run.output, run.resume)
-    default = str(run.output / RECIPE) if run.resume else "finetune" if run.start_from else default
     recipe = load_recipe(
-        run.recipe or default,
+        run.recipe or (str(run.output / RECIPE) if run.resume else default),
         kind,
         epochs=run.epochs,
         batch_size=run.batch_size,

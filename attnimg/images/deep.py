@@ -9,9 +9,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.TiffImagePlugin import BITSPERSAMPLE, EXTRASAMPLES, PHOTOMETRIC_INTERPRETATION, TiffImageFile
+from PIL.TiffImagePlugin import (
+    BITSPERSAMPLE,
+    EXTRASAMPLES,
+    PHOTOMETRIC_INTERPRETATION,
+    SAMPLEFORMAT,
+    ImageFileDirectory_v2,
+    TiffImageFile,
+)
 
 _WHITE_IS_ZERO = 0
+_UNSIGNED = 1  # among SampleFormats
 _PREMULTIPLIED = 1  # among ExtraSamples
 _PIXEL_CHUNKS = (b"IHDR", b"tRNS", b"IDAT")
 _END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -22,6 +30,18 @@ def count_bits(image: Image.Image, head: bytes) -> int:
     if isinstance(image, TiffImageFile):
         return int(max(image.tag_v2.get(BITSPERSAMPLE, (1,))))
     return head[24] if image.format == "PNG" else 8
+
+
+def has_odd_samples(stream: BinaryIO, head: bytes) -> bool:
+    """Tell of a TIFF that Pillow does not know whether that is for its samples: floats, signed, or of odd sizes.
+
+    Raises what Pillow does on a directory that is broken.
+    """
+    tags = ImageFileDirectory_v2(head[:16] if b"+" in head[2:4] else head[:8])
+    stream.seek(tags.next)
+    tags.load(stream)
+    kinds, bits = tags.get(SAMPLEFORMAT, (_UNSIGNED,)), tags.get(BITSPERSAMPLE, (1,))
+    return any(kind != _UNSIGNED for kind in kinds) or any(size not in (1, 2, 4, 8, 16) for size in bits)
 
 
 def read_deep(stream: BinaryIO, image: Image.Image) -> NDArray[np.uint16] | None:

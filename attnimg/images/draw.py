@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 from attnimg.images.opencv import memory_errors
 from attnimg.images.picture import Pixels
 
-_OPACITY = 0.55  # more, and one no longer recognises things in dark photos
-
-
 GAP = 8  # pixels of white between two pictures
+_OPACITY = 0.55  # more, and one no longer recognises things in dark photos
 
 
 @memory_errors()

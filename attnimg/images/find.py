@@ -20,7 +20,7 @@ from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from attnimg.errors import ImageError, UsageError
-from attnimg.images.formats import HEAD, has_image_extension, sniff
+from attnimg.images.formats import HEAD, has_image_extension, has_video_extension, sniff
 
 CHUNK = 1 << 16  # bytes of a list read at once
 
@@ -53,6 +53,7 @@ def find(
     from_file: str | None = None,
     nul: bool = False,
     recursive: bool = True,
+    videos: bool = False,
     exclude: Iterable[str] = (),
     outputs: Iterable[Path] = (),
     root: Path | None = None,
@@ -62,6 +63,7 @@ def find(
     """Yield the images of files, folders, patterns and `-`, then those of a list, each input's sorted by path.
 
     from_file: a file of paths, or `-`: one per line, or NUL-separated with `nul`; taken literally, streamed.
+    videos: whether those in folders count, too; a file counts when it is named, whatever it is.
     exclude: shell patterns that leave out files and folders, matched with the name and with the path below the input.
     outputs: are not searched when they lie in a searched folder, for they fill up meanwhile.
     root: `relative` becomes the path below this folder. Without it a folder's images go by their path below that
@@ -75,6 +77,7 @@ def find(
     listed = _read_list(from_file, stream, b"\0" if nul else b"\n")
     search = _Search(
         recursive,
+        videos,
         [pattern.rstrip("/") for pattern in exclude],
         [Path(os.path.realpath(output)) for output in outputs],
         root,
@@ -120,6 +123,7 @@ class _Search:
     """The rules of one search, and how they are applied."""
 
     recursive: bool
+    videos: bool
     exclude: list[str]
     outputs: list[Path]
     root: Path | None
@@ -175,7 +179,8 @@ class _Search:
                 done.add(match)
                 yield from self._walk(path, relative)
             else:
-                yield from self._member(path, relative)
+                # Who asks for *.mp4 has named videos.
+                yield from self._member(path, relative, videos=self.videos or has_video_extension(pattern))
 
     def _walk(self, folder: str, relative: PurePath) -> Iterator[Source]:
         # A stack instead of recursion: folders may be nested deeper than Python's calls.
@@ -183,7 +188,7 @@ class _Search:
         while pending:
             path, relative, is_folder = pending.pop()
             if not is_folder:
-                yield from self._member(path, relative)
+                yield from self._member(path, relative, videos=self.videos)
                 continue
             try:
                 with os.scandir(path) as listing:
@@ -201,9 +206,9 @@ class _Search:
     def _enters(self, folder: str) -> bool:
         return self.recursive and not (self.outputs and Path(os.path.realpath(folder)) in self.outputs)
 
-    def _member(self, path: str, relative: PurePath) -> Iterator[Source]:
-        """A file of a folder or a pattern, which nobody named: left alone unless it is an image."""
-        if _is_image(path):
+    def _member(self, path: str, relative: PurePath, *, videos: bool) -> Iterator[Source]:
+        """A file of a folder or a pattern, which nobody named: left alone unless it is an image, or a video."""
+        if _is_image(path) or (videos and has_video_extension(path) and Path(path).is_file()):
             yield self._source(path, relative)
         else:
             self.counts.passed_over += 1

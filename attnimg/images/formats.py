@@ -1,4 +1,4 @@
-"""Which files are images: by their first bytes, as `file` does, and by their extension."""
+"""Which files are images: by their first bytes, as `file` does, and by their extension. Which ones are videos."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ _EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".avif"),
     *(".tif", ".tiff", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif"),
 )
+
+_VIDEO_EXTENSIONS = (".mp4", ".mov", ".avi", ".mkv")
 
 _SIGNATURES = {
     b"\xff\xd8\xff": "JPEG",
@@ -44,3 +46,8 @@ def sniff(head: bytes) -> str | None:
 def has_image_extension(path: str) -> bool:
     """Tell whether the path ends like an image's, in upper or lower case."""
     return path.lower().endswith(_EXTENSIONS)
+
+
+def has_video_extension(path: str) -> bool:
+    """Tell whether the path ends like a video's; its content would not do, for the same containers hold mere sound."""
+    return path.lower().endswith(_VIDEO_EXTENSIONS)

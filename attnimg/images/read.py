@@ -35,7 +35,7 @@ from PIL import (
 
 from attnimg.errors import ImageError
 from attnimg.images.colour import ProfileError, deep_to_srgb, to_srgb
-from attnimg.images.deep import count_bits, read_deep
+from attnimg.images.deep import count_bits, has_odd_samples, read_deep
 from attnimg.images.find import Source
 from attnimg.images.formats import HEAD, sniff
 from attnimg.images.opencv import memory_errors
@@ -104,16 +104,13 @@ def _decode(stream: BinaryIO, max_pixels: int, shortest: int | None) -> Picture:
     format_ = _identify(head)
     Image.MAX_IMAGE_PIXELS = max_pixels
     with _decoding(), memory_errors():
-        image = Image.open(stream, formats=(format_,))
+        image = _parse(stream, format_, head)
         width, height = image.size
         if width * height > max_pixels:
             raise ImageError("too-large", f"It has {width} x {height} pixels. Raise --max-pixels, now {max_pixels}.")
         bits = count_bits(image, head)
         if bits not in (1, 2, 4, 8, 16) or image.mode not in _MODES:
-            raise ImageError(
-                "unsupported",
-                f"Its pixels are of the kind {image.mode}, {bits} bits. Convert it to RGB or grey of 8 or 16 bits.",
-            )
+            raise _unsupported(f"of the kind {image.mode}, {bits} bits")
         # A multi-picture JPEG holds one picture and what belongs to it: previews, depth.
         animated = format_ != "JPEG" and getattr(image, "is_animated", False)
         if shortest is not None:
@@ -134,6 +131,19 @@ def _decode(stream: BinaryIO, max_pixels: int, shortest: int | None) -> Picture:
     first = "only the first of its frames or pages was read" if animated else None
     note = "; ".join(filter(None, [first, note, complaint])) or None
     return Picture(pixels, alpha, size, format_, metadata, note, lossless, grey)
+
+
+def _parse(stream: BinaryIO, format: str, head: bytes) -> Image.Image:
+    try:
+        return Image.open(stream, formats=(format,))
+    except UnidentifiedImageError:
+        if format == "TIFF" and has_odd_samples(stream, head):
+            raise _unsupported("floats, signed, or of an odd number of bits") from None
+        raise
+
+
+def _unsupported(pixels: str) -> ImageError:
+    return ImageError("unsupported", f"Its pixels are {pixels}. Convert it to RGB or grey of 8 or 16 bits.")
 
 
 def _identify(head: bytes) -> str:

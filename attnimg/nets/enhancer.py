@@ -1,8 +1,10 @@
 """The enhancer: one branch looks at the whole photo and decides how far to brighten it, another restores what that
 amplified.
 
-`look` sees the photo squeezed into a small square. Self-attention lets each part of it know of all others, and a region
-attention decides what the photo's exposure is judged by; it yields a gain per colour and place, and a context. A pixel
+`look` sees the photo squeezed into a small square, its colours and its grain: how much neighbouring pixels differ tells
+of noise, and so of the light that there was. Self-attention lets each part of it know of all others, and a region
+attention decides what the photo's exposure is judged by; it yields a gain per colour and place, whose mean follows
+from what was attended to alone, and a context. A pixel
 x in [0, 1] is then brightened by the curve
 
     y = g x / (1 + (g - 1) x)        g >= 1; slope g in the shadows, 0 and 1 stay where they are
@@ -47,7 +49,7 @@ class EnhancerConfig:
     thumbnail: int = 128
     look: tuple[int, ...] = (32, 64, 80)
     attention: str = "self"
-    heads: int = 4
+    heads: int = 2
     looks: int = 2
     pooling: str = "region"
     widths: tuple[int, ...] = (48, 88, 128)
@@ -72,7 +74,7 @@ class Look(nn.Module):
     def __init__(self, config: EnhancerConfig) -> None:
         super().__init__()
         width = config.look[-1]
-        inputs = 6
+        inputs = 9
         self.stem = nn.Sequential()
         for channels in config.look:
             self.stem.extend([conv_norm(inputs, channels, stride=2), nn.ReLU(inplace=True)])
@@ -89,11 +91,12 @@ class Look(nn.Module):
         nn.init.constant_(self.everywhere.bias, 1.5)
 
     def forward(self, x: Tensor) -> Seen:
-        """x: whole photos squeezed to N x 3 x S x S, in [0, 1]."""
-        seen = torch.cat([x, (1 + 255 * x).log() / math.log(256)], 1)  # the second spreads the shadows
+        """x: whole photos squeezed to N x 6 x S x S, colours and grain, in [0, 1]."""
+        seen = torch.cat([x[:, :3], (1 + 255 * x).log() / math.log(256)], 1)  # the second spreads the shadows
         features = self.blocks(self.stem(seen))  # (N, C, G, G)
         context = self.attention(features).mean((2, 3))  # (N, C)
-        gain = self.here(features) + self.everywhere(context)[..., None, None]
+        here = self.here(features)
+        gain = here - here.mean((2, 3), keepdim=True) + self.everywhere(context)[..., None, None]
         return Seen(F.softplus(gain.float()).clamp(max=math.log(MOST_GAIN)), context, features)
 
 
@@ -192,9 +195,12 @@ class Enhancer(nn.Module):
         self.restore = Restore(config)
 
     def forward(self, x: Tensor, thumbnails: Tensor, box: Tensor) -> tuple[Tensor, Seen]:
-        """Look at whole photos and enhance tiles of them, as `look` and `enhance` do; the result is not yet cut."""
+        """Look at M whole photos and enhance tiles of the first N of them, as `look` and `enhance` do.
+
+        Returns the tiles, not yet cut to [0, 1], and what was seen of all M photos.
+        """
         seen = self.look(thumbnails)
-        bright, added = self.enhance(x, seen, box)
+        bright, added = self.enhance(x, Seen(*(part[: len(x)] for part in seen)), box)
         return bright + added, seen
 
     def enhance(self, x: Tensor, seen: Seen, box: Tensor) -> tuple[Tensor, Tensor]:
@@ -204,17 +210,14 @@ class Enhancer(nn.Module):
         its photo each tile lies: top, left, bottom, right in [0, 1]. Returns what is brightened, and what is to be
         added to that (before it is cut to [0, 1]), both N x 3 x H x W.
         """
-        rows, columns = (spline(box[:, i], box[:, i + 2], x.shape[2 + i], seen.log_gain.shape[-1]) for i in (0, 1))
-        gain = resample(seen.log_gain, rows, columns).exp()
-        bright = brighten(x, gain)
-        quarter, sixteenth = ((shrink(rows, n), shrink(columns, n)) for n in (UNSHUFFLE, MULTIPLE))
-        clean = self.restore(
-            bright,
-            resample(seen.log_gain, *quarter),
-            resample(seen.features.float(), *sixteenth),
-            seen.context,
-        )
-        return bright, (clean - bright) * (1 - gain**-2)
+        with torch.autocast(x.device.type, enabled=False):  # a rounded gain would show as bands
+            rows, columns = (spline(box[:, i], box[:, i + 2], x.shape[2 + i], seen.log_gain.shape[-1]) for i in (0, 1))
+            gain = resample(seen.log_gain, rows, columns).exp()
+            bright = brighten(x, gain)
+            quarter, sixteenth = ((shrink(rows, n), shrink(columns, n)) for n in (UNSHUFFLE, MULTIPLE))
+            log_gain, around = resample(seen.log_gain, *quarter), resample(seen.features.float(), *sixteenth)
+        clean = self.restore(bright, log_gain, around, seen.context)
+        return bright, (clean.float() - bright) * (1 - gain**-2)
 
 
 def brighten(x: Tensor, gain: Tensor) -> Tensor:
@@ -229,9 +232,7 @@ def spline(begin: Tensor, end: Tensor, length: int, cells: int) -> Tensor:
     side. Quadratic B-splines: smooth, so that a coarse grid leaves no creases, and never beyond the cells' values.
     """
     share = (torch.arange(length, device=begin.device, dtype=begin.dtype) + 0.5) / length  # (length,)
-    place = (
-        begin[:, None] + (end - begin)[:, None] * share
-    ) * cells - 0.5  # (N, length), in cells from the first's centre
+    place = (begin[:, None] + (end - begin)[:, None] * share).clamp(0, 1) * cells - 0.5  # (N, length), in cells
     distance = (place[..., None] - torch.arange(-1, cells + 1, device=begin.device)).abs()  # a cell more at both ends
     weights = torch.where(distance < 0.5, 0.75 - distance**2, 0.5 * (1.5 - distance).clamp(min=0) ** 2)
     inner = weights[..., 1:-1].clone()

@@ -35,6 +35,7 @@ TILES = {"cpu": 1024, "cuda": 2048}  # pixels along a side
 MARGIN = 64  # pixels around a tile that it sees; of what lies further away no trace reaches 1/255
 BISECTIONS = 24
 MOST_STOPS = 4.0  # how far the gain's logarithm may be stretched to reach an exposure
+ROWS = 64  # of a photo in floats at once
 DETAIL = 9  # pixels; noise and texture are smaller, casts and shading larger
 
 
@@ -60,7 +61,7 @@ class Settings:
 class Prepared:
     """The host's part of a photo.
 
-    pixels: H x W x 3, uint8 or uint16. thumbnail: the whole of it, S x S x 3 float32 in [0, 1].
+    pixels: H x W x 3, uint8 or uint16. thumbnail: the whole of it, S x S x 6 float32 in [0, 1] (see `squeeze`).
     """
 
     pixels: Pixels
@@ -116,7 +117,7 @@ class Enhancer:
 
     def prepare(self, pixels: Pixels) -> Prepared:
         """Make the small copy of a photo, H x W x 3; the host's part, for any thread."""
-        return Prepared(pixels, shrink(pixels, self._size))
+        return Prepared(pixels, squeeze(pixels, self._size))
 
     def predict(
         self, prepared: Sequence[Prepared], settings: Settings = Settings(), *, attention: bool = False
@@ -124,21 +125,16 @@ class Enhancer:
         """Enhance photos of one shape. MemoryError: the device has too little for them."""
         if not prepared:
             return []
-        with (
-            memory_errors(),
-            torch.inference_mode(),
-            Recorder(self._net, {self._attention} if attention else set()) as r,
-        ):
+        with Recorder(self._net, {self._attention} if attention else set()) as recorder:
             seen = self.look([p.thumbnail for p in prepared], settings)
-        maps = r.maps[self._attention].cpu().numpy() if attention else [None] * len(prepared)
+        maps = recorder.maps[self._attention].cpu().numpy() if attention else [None] * len(prepared)
         height, width = prepared[0].pixels.shape[:2]
         at_once = max(1, self.tile**2 // (height * width))
         photos: list[Pixels] = []
         for start in range(0, len(prepared), at_once):
             part = slice(start, start + at_once)
-            photos += list(
-                self.restore(np.stack([p.pixels for p in prepared[part]]), Seen(*(s[part] for s in seen)), settings)
-            )
+            pixels = np.stack([p.pixels for p in prepared[part]]) if at_once > 1 else prepared[start].pixels[None]
+            photos += list(self.restore(pixels, Seen(*(s[part] for s in seen)), settings))
         return [Restored(pixels, map_) for pixels, map_ in zip(photos, maps, strict=True)]
 
     def look(self, thumbnails: Sequence[NDArray[np.float32]], settings: Settings) -> Seen:
@@ -148,7 +144,7 @@ class Enhancer:
             seen: Seen = self._net.look(small)
         if settings.exposure is None:
             return seen
-        return seen._replace(log_gain=expose(seen.log_gain, small, settings.exposure))
+        return seen._replace(log_gain=expose(seen.log_gain, small[:, :3], settings.exposure))
 
     def restore(self, pixels: Pixels, seen: Seen, settings: Settings) -> Pixels:
         """Enhance photos N x H x W x 3 by what was seen of them, tile by tile."""
@@ -164,7 +160,7 @@ class Enhancer:
     def _enhance(self, pixels: Pixels, place: tuple[slice, slice], seen: Seen, settings: Settings) -> Pixels:
         full = float(np.iinfo(pixels.dtype).max)
         rows, columns = place
-        part = np.ascontiguousarray(pixels[:, rows, columns])
+        part = pixels[:, rows, columns].copy()  # contiguous, and for torch to write to
         height, width = part.shape[1:3]
         x = torch.from_numpy(part if part.dtype == np.uint8 else part.astype(np.int32)).to(self._device)
         x = x.permute(0, 3, 1, 2).float().div_(full)
@@ -199,10 +195,25 @@ def load_enhancer(
 
 
 @opencv_memory_errors()
-def shrink(pixels: Pixels, size: int) -> NDArray[np.float32]:
-    """Squeeze a photo, H x W x 3, into size x size x 3 float32 in [0, 1]; each cell is the mean of what it covers."""
-    small = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA)
-    return small.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+def squeeze(pixels: Pixels, size: int) -> NDArray[np.float32]:
+    """Squeeze a whole photo, H x W x 3, into size x size x 6 float32 in [0, 1].
+
+    The first three are the mean colours of what each cell covers, the others its grain: the mean absolute difference of
+    a pixel from the one above and the one to the left, 0 at the upper and left border.
+    """
+    # In floats, as rounded means would be coarse in the dark; some rows at a time, to bound the memory.
+    bands: tuple[list[NDArray[Any]], ...] = ([], [])
+    for top in range(0, len(pixels), ROWS):
+        rows = pixels[max(0, top - 1) : top + ROWS].astype(np.float32)
+        grain = np.zeros_like(rows)
+        here, above, left = rows[1:, 1:], rows[:-1, 1:], rows[1:, :-1]
+        if here.size:
+            grain[1:, 1:] = (cv2.absdiff(here, above) + cv2.absdiff(here, left)) / 2
+        for band, part in zip(bands, (rows, grain), strict=True):
+            own = part[top > 0 :]  # the row above is there for the differences only
+            band.append(cv2.resize(own, (size, len(own)), interpolation=cv2.INTER_AREA))
+    squeezed = [cv2.resize(np.vstack(band), (size, size), interpolation=cv2.INTER_AREA) for band in bands]
+    return np.dstack(squeezed) / np.float32(np.iinfo(pixels.dtype).max)
 
 
 def expose(log_gain: Tensor, small: Tensor, exposure: float) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, cast
 
+import cv2
 import numpy as np
 import torch
 from kornia.losses import ssim_loss
@@ -16,11 +17,11 @@ from torch.nn import functional as F
 
 from attnimg.errors import UsageError
 from attnimg.evaluation.enhancement import EnhancementMetrics
+from attnimg.nets.enhancer import MULTIPLE, Seen, brighten
 from attnimg.nets.enhancer import Enhancer as Net
-from attnimg.nets.enhancer import Seen, brighten
-from attnimg.tasks.enhance import Enhancer, shrink
+from attnimg.tasks.enhance import Enhancer, squeeze
 from attnimg.tasks.preprocessing import to_float
-from attnimg.training.darkness import Night
+from attnimg.training.darkness import darken
 from attnimg.training.photos import Photos
 from attnimg.training.recipe import EnhanceRecipe
 
@@ -68,69 +69,73 @@ class Enhancement:
             raise UsageError(f"A photo has a side of {smallest} pixels, and crops have {recipe.size}. Lower --size.")
 
     def batch(self, indices: list[int], device: torch.device) -> tuple[Tensor, ...]:
-        """Return random crops, squeezed wholes, places and kinds of examples, on the device.
+        """Return random crops, where they lie, and squeezed wholes of examples, on the device.
 
-        given, wanted: N x S x S x 3 uint8. given_whole, wanted_whole: N x T x T x 3 float in [0, 1]. boxes: N x 4,
-        where the crops lie. kinds: N.
+        given, wanted: N x S x S x 3 uint8. boxes: N x 4. given_whole: M x T x T x 6 float in [0, 1], as `squeeze` makes
+        them, M = N (1 + glances); wanted_whole: M x GLANCE x GLANCE x 3 uint8; kinds: M. The first N are the crops'.
         """
-        parts = zip(*(self._example(i % len(self.train.normal)) for i in indices), strict=True)
+        photos = len(self.train.normal)
+        others = torch.randint(photos, (self.recipe.glances * len(indices),)).tolist()
+        drawn = [self._draw(i % photos, device) for i in indices + others]
+        crops = [self._crop(given, wanted) for given, wanted, _ in drawn[: len(indices)]]
+        given_wholes = [squeeze(given, self.recipe.net.thumbnail) for given, *_ in drawn]
+        wanted_wholes = [cv2.resize(w, (GLANCE, GLANCE), interpolation=cv2.INTER_AREA) for _, w, _ in drawn]
+        parts = [*zip(*crops, strict=True), given_wholes, wanted_wholes, [kind for *_, kind in drawn]]
         return tuple(torch.from_numpy(np.stack(part)).to(device, non_blocking=True) for part in parts)
 
-    def _example(self, i: int) -> tuple[NDArray[np.generic], ...]:
+    def _draw(self, i: int, device: torch.device) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Kind]:
+        """Draw a part of photo i that passes for a whole one, what is given for it, and of what kind that is."""
         recipe, partner = self.recipe, self.train.partner[i]
-        wanted = self.train.normal[i]
-        zoom = self._draw_window(wanted.shape)
         draw = float(torch.rand(()))
-        kind = Kind.PAIR
+        window = self._draw_window(self.train.normal.sizes[i])
+        wanted = self.train.normal[i][window]
         if draw < recipe.bright:
-            kind = Kind.BRIGHT
-        elif partner is None or draw < recipe.bright + recipe.synthetic:
-            kind = Kind.SYNTHETIC
-        given = self.train.low[partner] if kind == Kind.PAIR and partner is not None else wanted
-        given, wanted = given[zoom], wanted[zoom]
-        height, width = wanted.shape[:2]
-        top, left = (int(torch.randint(side - recipe.size + 1, ())) for side in (height, width))
-        crop = slice(top, top + recipe.size), slice(left, left + recipe.size)
-        box = np.array([top / height, left / width, crop[0].stop / height, crop[1].stop / width], np.float32)
-        wholes = (shrink(photo, recipe.net.thumbnail) for photo in (given, wanted))
-        return given[crop], wanted[crop], *wholes, box, np.array(kind)
+            return wanted, wanted, Kind.BRIGHT
+        if partner is None or draw < recipe.bright + recipe.synthetic:
+            return self._darken(wanted, device), wanted, Kind.SYNTHETIC
+        return self.train.low[partner][window], wanted, Kind.PAIR
 
-    def _draw_window(self, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    def _crop(self, given: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> tuple[NDArray[np.generic], ...]:
+        size, (height, width) = self.recipe.size, wanted.shape[:2]
+        top, left = (int(torch.randint(side - size + 1, ())) for side in (height, width))
+        crop = slice(top, top + size), slice(left, left + size)
+        box = np.array([top / height, left / width, (top + size) / height, (left + size) / width], np.float32)
+        return given[crop], wanted[crop], box
+
+    def _draw_window(self, size: tuple[int, int]) -> tuple[slice, slice]:
         """Draw the part of a photo that is to be taken for a whole one: there are so few whole ones to judge."""
         share = float(self.recipe.window + (1 - self.recipe.window) * torch.rand(()))
-        sides = [max(self.recipe.size, round(share * side)) for side in shape[:2]]
-        starts = [int(torch.randint(side - part + 1, ())) for side, part in zip(shape, sides, strict=False)]
+        sides = [max(self.recipe.size, round(share * side)) for side in size]
+        starts = [int(torch.randint(side - part + 1, ())) for side, part in zip(size, sides, strict=True)]
         rows, columns = (slice(start, start + part) for start, part in zip(starts, sides, strict=True))
         return rows, columns
 
+    def _darken(self, photo: NDArray[np.uint8], device: torch.device) -> NDArray[np.uint8]:
+        dark = darken(to_float(torch.from_numpy(photo.copy())[None].to(device)), self.recipe.darkness)
+        return dark[0].mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
+
     def loss(self, net: nn.Module, batch: tuple[Tensor, ...], size: int) -> Tensor:
-        """Return the mean loss of one augmented batch: Charbonnier and 1 - SSIM of the crops, and of the whole."""
+        """Return the mean loss of one augmented batch: Charbonnier and 1 - SSIM of the crops, and of the wholes."""
         recipe = self.recipe
         with torch.no_grad():
+            size -= size % MULTIPLE  # crops grow in smaller steps than the net can take
             x, wanted, whole, wanted_whole, box = self._augment(batch, size)
         y, seen = net(x, whole, box)
-        loss = charbonnier(y, wanted) + recipe.glance * self._glance(seen, whole, wanted_whole)
+        loss = charbonnier(y, wanted) + recipe.glance * self._glance(seen, whole[:, :3], wanted_whole)
         return loss + recipe.ssim * 2 * ssim_loss(y.clamp(0, 1), wanted, 11)  # Kornia's is (1 - SSIM) / 2
 
     def _augment(self, batch: tuple[Tensor, ...], size: int) -> tuple[Tensor, ...]:
-        given, wanted = (to_float(pixels[:, :size, :size]) for pixels in batch[:2])
-        whole, wanted_whole = (part.permute(0, 3, 1, 2) for part in batch[2:4])
-        box, kinds = batch[4], batch[5][:, None, None, None]
+        given, wanted, box, given_whole, wanted_whole, kinds = batch
+        photos = [to_float(pixels[:, :size, :size]) for pixels in (given, wanted)]
+        photos += [given_whole.permute(0, 3, 1, 2), to_float(wanted_whole)]
         box = torch.cat([box[:, :2], box[:, :2] + (box[:, 2:] - box[:, :2]) * size / self.recipe.size], 1)
-        night = Night(self.recipe.darkness, len(box), box.device)
-        stops = self.recipe.exposure * (2 * torch.rand(len(box), 1, 1, 1, device=box.device) - 1)
-
-        def light(photos: Tensor, noise: bool) -> Tensor:
-            synthetic = torch.where(kinds == Kind.SYNTHETIC, night.darken(photos, noise), photos)
-            return torch.where(kinds == Kind.PAIR, (photos * stops.exp2()).clamp(0, 1), synthetic)
-
-        photos = [light(given, True), wanted, light(whole, False), wanted_whole]
-        for axis in (3, 2):
+        stops = self.recipe.exposure * (2 * torch.rand(len(kinds), device=kinds.device) - 1)
+        light = torch.where(kinds == Kind.PAIR, stops, 0).exp2()[:, None, None, None]
+        photos[0], photos[2] = ((photos[i] * light[: len(photos[i])]).clamp(0, 1) for i in (0, 2))
+        for axis, (begin, end) in {3: (1, 3), 2: (0, 2)}.items():
             if torch.rand(()) < 0.5:
-                photos = [part.flip(axis) for part in photos]
-                first, second = (0, 2) if axis == 2 else (1, 3)
-                box = box.clone()
-                box[:, [first, second]] = 1 - box[:, [second, first]]
+                photos, box = [part.flip(axis) for part in photos], box.clone()
+                box[:, [begin, end]] = 1 - box[:, [end, begin]]
         if torch.rand(()) < 0.5:
             photos, box = [part.transpose(2, 3) for part in photos], box[:, [1, 0, 3, 2]]
         return *(part.contiguous(memory_format=torch.channels_last) for part in photos), box
@@ -139,7 +144,7 @@ class Enhancement:
     def _glance(seen: Seen, whole: Tensor, wanted: Tensor) -> Tensor:
         """Compare the whole photo's brightness, before it is restored, cell by cell: crops never show it."""
         gain = F.interpolate(seen.log_gain, whole.shape[2:], mode="bilinear").exp()
-        return charbonnier(*(F.adaptive_avg_pool2d(part, GLANCE) for part in (brighten(whole, gain), wanted)))
+        return charbonnier(F.adaptive_avg_pool2d(brighten(whole, gain), GLANCE), wanted)
 
     def header(self) -> dict[str, Any]:
         """Return what a weight file's header says for the predictor."""

@@ -138,7 +138,8 @@ class EnhanceRecipe(Recipe):
     """A run of an enhancer.
 
     size, start_size: side of the crops, multiples of 16. crops: from each photo per epoch. window: smallest share of a
-    photo's sides that is taken for a whole photo. exposure: dark photos are
+    photo's sides that is taken for a whole photo. glances: photos that are only looked at, for each that is restored:
+    judging exposure is cheap and wants many. exposure: dark photos are
     made brighter or darker by up to this many stops. bright: share of the examples that are photos in normal light,
     which are to stay as they are. synthetic: share that are such photos, darkened. ssim, glance: weights, beside
     Charbonnier's of 1, of the losses 1 - SSIM and of the brightness of the whole photo before it is restored.
@@ -159,6 +160,7 @@ class EnhanceRecipe(Recipe):
     clip_gradient: float = 1.0
     crops: int = 5
     window: float = 0.5
+    glances: int = 1
     exposure: float = 0.4
     bright: float = 0.05
     synthetic: float = 0.0
@@ -170,6 +172,7 @@ class EnhanceRecipe(Recipe):
         return super().rules() | {
             f"sizes must be multiples of {MULTIPLE}": self.size % MULTIPLE == self.start_size % MULTIPLE == 0,
             "crops must be at least 1": self.crops >= 1,
+            "glances must be at least 0": self.glances >= 0,
             "window must be above 0 and at most 1": 0 < self.window <= 1,
             "bright and synthetic must not sum to more than 1": self.bright + self.synthetic <= 1,
         }

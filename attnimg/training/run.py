@@ -20,11 +20,10 @@ from attnimg.tasks.device import choose_device
 from attnimg.training.curves import draw_curves
 from attnimg.training.log import Log
 from attnimg.training.loop import LAST, LOG, Progress, Task, fit
-from attnimg.training.precision import choose_precision
+from attnimg.training.precision import build_precision, choose_precision
 from attnimg.training.recipe import Recipe, dump_toml, load_recipe
 
 RECIPE = "recipe.toml"
-FABRIC_PRECISIONS: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,7 @@ def _launch(recipe: Recipe, device: str, devices: int) -> Fabric:
         raise UsageError(f"--device {device} is one device; say --device {chosen.type} with --devices {devices}.")
     which: Any = devices if chosen.index is None else [chosen.index]
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it tells of the precision
-    precision = FABRIC_PRECISIONS[choose_precision(recipe.precision, chosen)]
-    fabric = Fabric(accelerator=chosen.type, devices=which, precision=precision)
+    precision = build_precision(choose_precision(recipe.precision, chosen), chosen)
+    fabric = Fabric(accelerator=chosen.type, devices=which, plugins=precision)
     fabric.launch()
     return fabric

@@ -1,0 +1,58 @@
+"""Frames of a video, enhanced so that nothing flickers: what the net sees of each is blended with what it saw before.
+
+The blend is an exponential moving average by time, so that it is the same at every frame rate, and begins anew where
+the picture changes abruptly: at a cut, or when the light is switched on.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attnimg.images.picture import Pixels
+from attnimg.nets.enhancer import Seen
+from attnimg.tasks.device import memory_errors
+from attnimg.tasks.enhance import Enhancer, Settings
+
+SECONDS = 1.0  # after which a sight still counts for 1/e
+CUT = 0.4  # of its mean brightness that a frame may differ from the one before; pans and a lamp's flicker stay below
+DARK = 0.01  # mean brightness that counts as at least there, for in black all is noise
+
+
+class Steady:
+    """Enhances the frames of one video, in their order."""
+
+    def __init__(self, enhancer: Enhancer, settings: Settings) -> None:
+        self._enhancer, self._settings = enhancer, settings
+        self._seen: Seen | None = None
+        self._colours: NDArray[np.float32] | None = None
+        self._time = 0.0
+
+    def __call__(self, pixels: Pixels, time: float) -> Pixels:
+        """Return a frame, H x W x 3, enhanced. time: in seconds. MemoryError: the device has too little."""
+        thumbnail = self._enhancer.prepare(pixels).thumbnail
+        with memory_errors():
+            seen = self._enhancer.look([thumbnail], self._settings)
+        colours = thumbnail[..., :3]
+        if self._seen is not None and self._colours is not None and not is_cut(self._colours, colours):
+            seen = blend(self._seen, seen, max(0.0, time - self._time))
+        self._seen, self._colours, self._time = seen, colours, time
+        enhanced: Pixels = self._enhancer.restore(pixels[None], seen, self._settings)[0]
+        return enhanced
+
+
+def blend(before: Seen, now: Seen, seconds: float) -> Seen:
+    """Return the moving average of what was seen, in floats: bfloat16 would round its small steps away.
+
+    seconds: from `before`, the average so far, to `now`.
+    """
+    weight = 1 - math.exp(-seconds / SECONDS)
+    return Seen(*(old.float().lerp(new.float(), weight) for old, new in zip(before, now, strict=True)))
+
+
+def is_cut(before: NDArray[np.float32], now: NDArray[np.float32]) -> bool:
+    """Tell whether another scene begins. before, now: the frames' small copies, S x S x 3 in [0, 1]."""
+    brightness = max(DARK, float(before.mean() + now.mean()) / 2)
+    return float(np.abs(now - before).mean()) > CUT * brightness
