@@ -34,6 +34,12 @@ def make_classes(root: Path, per_class: int = 24, size: int = 32, seed: int = 0)
     return root
 
 
+@pytest.fixture(autouse=True)
+def _limit_of_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put Pillow's limit of pixels back, which `images.read` sets for the whole process."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+
+
 @pytest.fixture(scope="session")
 def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data set of three classes by colour; read only."""
