@@ -121,12 +121,14 @@ class ClassifyRecipe(Recipe):
 class Darkness:
     """How ordinary photos are darkened (`training.darkness`), each value drawn between its bounds.
 
-    exposure: share of the light that is left, drawn evenly in stops. cast: greatest change of a channel, in stops.
+    exposure: share of the light that is left, drawn evenly in stops. uneven: how far it differs over the photo, in
+    stops to either side. cast: greatest change of a channel, in stops.
     gamma: exponent of the tone curve. shot, read: standard deviation of the photons' and of the sensor's noise, at full
     and at no light; drawn evenly in stops.
     """
 
-    exposure: tuple[float, float] = (0.01, 0.3)
+    exposure: tuple[float, float] = (0.01, 0.5)
+    uneven: float = 1.0
     cast: float = 0.25
     gamma: tuple[float, float] = (0.9, 1.2)
     shot: tuple[float, float] = (0.003, 0.03)
