@@ -141,7 +141,7 @@ def test_modulation_is_its_formula() -> None:
 def test_the_gain_never_darkens_and_is_bounded(scale: float) -> None:
     net = build()
     with torch.no_grad():
-        net.look.everywhere.weight.mul_(scale)
+        net.look.gain.everywhere.weight.mul_(scale)
         gains = torch.cat([net.look(photos(8, 32, 32, 6, seed)).log_gain for seed in range(4)]).exp()
     assert (gains >= 1).all()
     assert (gains <= MOST_GAIN * (1 + 1e-6)).all()
@@ -168,6 +168,7 @@ def test_a_recorder_sees_what_the_exposure_is_judged_by_and_changes_nothing() ->
     maps = recorder.maps["look.attention"]
     assert maps.shape == (3, 4, 4) == seen.log_gain.shape[:1] + seen.log_gain.shape[2:]
     assert 0 <= maps.min() < 0.4 < 0.6 < maps.max() <= 1
+    assert torch.allclose(recorder.maps["look.gain"], 1 - (-seen.log_gain).exp().mean(1), atol=1e-6)
     weights = maps / (1 - maps) / 16  # the fixed scale undone
     assert torch.allclose(weights.sum((1, 2)), torch.ones(3), atol=1e-4)
 

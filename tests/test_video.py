@@ -42,7 +42,7 @@ def net() -> Net:
     """Return a net that was not trained, but judges every picture otherwise."""
     torch.manual_seed(0)
     net = Net(EnhancerConfig(thumbnail=32, look=(8, 8, 8), widths=(8, 8, 8), depths=(1, 1, 1), heads=2)).eval()
-    for layer in (net.look.here, net.look.everywhere):
+    for layer in (net.look.gain.here, net.look.gain.everywhere):
         nn.init.normal_(layer.weight, std=0.5)
     return net
 
@@ -204,9 +204,9 @@ def make_nervous(net: Net, header: dict, usual: np.ndarray) -> Net:
     thumbnail = Enhancer(net, header, model="").to("cpu").prepare(usual).thumbnail
     with torch.no_grad():
         context = net.look(torch.from_numpy(thumbnail).permute(2, 0, 1)[None]).context
-        net.look.here.weight.zero_()
-        net.look.everywhere.weight.normal_(std=200, generator=torch.Generator().manual_seed(0))
-        net.look.everywhere.bias.copy_(1.5 - net.look.everywhere(context)[0] + net.look.everywhere.bias)
+        net.look.gain.here.weight.zero_()
+        net.look.gain.everywhere.weight.normal_(std=200, generator=torch.Generator().manual_seed(0))
+        net.look.gain.everywhere.bias.copy_(1.5 - net.look.gain.everywhere(context)[0] + net.look.gain.everywhere.bias)
     return net
 
 

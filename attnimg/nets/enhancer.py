@@ -68,6 +68,34 @@ class Seen(NamedTuple):
     features: Tensor
 
 
+class Gain(nn.Module):
+    """Decides where to brighten and how far. Recorded as a mechanism of attention: its map says where light is added."""
+
+    positional = True
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.here = nn.Conv2d(channels, 3, 1)
+        self.everywhere = nn.Linear(channels, 3)
+        for layer in (self.here, self.everywhere):
+            nn.init.zeros_(layer.weight)
+        nn.init.constant_(self.everywhere.bias, 1.5)
+
+    def weights(self, features: Tensor, context: Tensor) -> Tensor:
+        """Return the gains, N x 3 x G x G, from 1 to `MOST_GAIN`."""
+        return self.forward(features, context).exp()
+
+    def map(self, features: Tensor, context: Tensor) -> Tensor:
+        """Return 1 - 1/g, mean over the colours, N x G x G: 0 where nothing is added, 0.5 where light is doubled."""
+        return (1 - 1 / self.weights(features, context)).mean(1)
+
+    def forward(self, features: Tensor, context: Tensor) -> Tensor:
+        """Return the logarithms of the gains, N x 3 x G x G, of features N x C x G x G and context N x C."""
+        here = self.here(features)
+        gain = here - here.mean((2, 3), keepdim=True) + self.everywhere(context)[..., None, None]
+        return F.softplus(gain.float()).clamp(max=math.log(MOST_GAIN))
+
+
 class Look(nn.Module):
     """Judges a photo's exposure from all of it."""
 
@@ -84,20 +112,14 @@ class Look(nn.Module):
             self.blocks.append(attention.build(config.attention, width, heads=config.heads))
             self.blocks.append(Block(width, width, 1, "none", 0.0))
         self.attention = attention.build(config.pooling, width)
-        self.here = nn.Conv2d(width, 3, 1)
-        self.everywhere = nn.Linear(width, 3)
-        for layer in (self.here, self.everywhere):
-            nn.init.zeros_(layer.weight)
-        nn.init.constant_(self.everywhere.bias, 1.5)
+        self.gain = Gain(width)
 
     def forward(self, x: Tensor) -> Seen:
         """x: whole photos squeezed to N x 6 x S x S, colours and grain, in [0, 1]."""
         seen = torch.cat([x[:, :3], (1 + 255 * x).log() / math.log(256)], 1)  # the second spreads the shadows
         features = self.blocks(self.stem(seen))  # (N, C, G, G)
         context = self.attention(features).mean((2, 3))  # (N, C)
-        here = self.here(features)
-        gain = here - here.mean((2, 3), keepdim=True) + self.everywhere(context)[..., None, None]
-        return Seen(F.softplus(gain.float()).clamp(max=math.log(MOST_GAIN)), context, features)
+        return Seen(self.gain(features, context), context, features)
 
 
 class Modulate(nn.Module):
