@@ -68,10 +68,7 @@ def report_time(folder: Path, model: str) -> None:
 
 
 def report_memory(folder: Path, model: str) -> None:
-    """Print the peak memory of the command for few photos and for many.
-
-    Linux counts what the parent held against a child too, so this process stays small: it imports no torch here.
-    """
+    """Print the peak memory of the command for few photos and for many."""
     peaks = []
     for count in (500, 5000):
         photos = folder / str(count)

@@ -98,6 +98,6 @@ if __name__ == "__main__":
         small = Path(temporary) / "small"
         small.mkdir()
         make_photos(small, given.count, SMALL, DARK)
-        report_large(Path(temporary), given.model)  # first: a child counts what its parent held
+        report_large(Path(temporary), given.model)
         report_net(small, given.model)
         report_time(small, given.model)

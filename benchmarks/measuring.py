@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,14 @@ from PIL import Image
 SAMPLES = Path(__file__).parent.parent / "samples"
 SMALL, LARGE = (500, 375), (4000, 3000)  # width, height
 DISTINCT = 40  # photos of different content; more are copies of them, as only the number of files then matters
+
+# Linux counts the peak memory of the process that starts another against that one, so a small process starts it.
+LAUNCH = """
+import resource, subprocess, sys
+status = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+"""
 
 Result = TypeVar("Result")
 
@@ -62,12 +69,12 @@ def run_command(command: str, target: Path, model: str, *options: str) -> Cost:
     """Run a whole command of attnimg on a file or folder, on the CPU."""
     words = [sys.executable, "-m", "attnimg", command, str(target), "--device", "cpu", "--model", model, "--quiet"]
     start = time.perf_counter()
-    with subprocess.Popen([*words, *options], stdout=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"attnimg {command} ended with status {process.returncode}.")
-    return Cost(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    launched = subprocess.run([sys.executable, "-c", LAUNCH, *words, *options], stdout=subprocess.PIPE, check=True)
+    wall = time.perf_counter() - start
+    status, seconds, peak = launched.stdout.split()
+    if int(status):
+        raise SystemExit(f"attnimg {command} ended with status {int(status)}.")
+    return Cost(wall, float(seconds), int(peak) / 1024)
 
 
 def find_bound(parts: Iterable[Cost], cores: int) -> float:

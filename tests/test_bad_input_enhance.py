@@ -77,6 +77,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
+def test_what_is_damaged_takes_no_name_but_its_own(run: Run, night: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").touch()
+    photo(0).save(tmp_path / "in" / "a.png")
+    _, records, _ = enhance(run, night, tmp_path / "in", "-o", tmp_path / "out")
+    assert kinds(records) == {"a.jpg": "damaged"}
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # the command says it in the record
 def test_each_bad_file_has_its_record_and_the_others_are_done(
     run: Run, night: Path, folder: Path, tmp_path: Path

@@ -142,6 +142,16 @@ def test_ordinary_photos_are_enough_where_darkness_is_synthesised(tmp_path: Path
     path = train_enhancer(SMALL, data, tmp_path / "run", device="cpu", synthesise=True)
     assert path is not None
     assert len(read_log(tmp_path / "run")) == 2
+    for part in ("low", "normal"):
+        for file in (data / "val" / part).iterdir():
+            file.unlink()
+        (data / "val" / part).rmdir()
+    (data / "val").rmdir()
+    alone = [train_enhancer(SMALL, data, tmp_path / name, device="cpu", synthesise=True) for name in "ab"]
+    assert alone[0] is not None
+    assert alone[1] is not None
+    assert alone[0].read_bytes() == alone[1].read_bytes(), "held out, and darkened, alike"
+    assert checkpoints.read_header(alone[0])["training"]["images"] == 5
 
 
 def test_some_photos_may_lack_their_partner_only_where_darkness_is_synthesised(tmp_path: Path) -> None:
@@ -167,7 +177,7 @@ def test_photos_that_do_not_fit_are_wrong_usage_that_says_what_to_do(pairs: Path
     data = make_pairs(tmp_path / "data", count=3)
     low = data / "train" / "low" / "01.png"
     Image.open(low).resize((80, 60)).save(low)
-    with pytest.raises(UsageError, match=r"Pair 2 of 3 differs in size.*Scale or crop"):
+    with pytest.raises(UsageError, match=r"low/01\.png and .*normal/01\.png differ in size\. Scale or crop"):
         train_enhancer(SMALL, data, tmp_path / "odd", device="cpu")
     Image.open(low).save(low.with_suffix(".bmp"))
     with pytest.raises(UsageError, match=r"differ by their ending only\. Remove one"):

@@ -16,7 +16,7 @@ from attnimg.cli.status import ExitStatus
 from attnimg.errors import Unavailable
 
 REQUIRED = ("torch", "kornia", "opencv-python", "pillow", "numpy", "safetensors", "typer", "rich")
-OPTIONAL = {"lightning": "train", "matplotlib": "train", "pillow-heif": "heic"}
+OPTIONAL = {"lightning": "train", "matplotlib": "train", "pillow-heif": "heic", "av": "video", "pypiqe": "quality"}
 
 
 def doctor() -> None:

@@ -70,7 +70,7 @@ class Naming:
 
     def plan(self, source: Source) -> Iterator[Target]:
         """Claim the names of all files of a photo, its own first. Raises ImageError: collision, exists."""
-        from attnimg.images.encode import extension_of
+        from attnimg.images.encode import extension_of, format_of
 
         if is_video(source):
             yield plan_video(source, self.placer, self.files.suffix, self.only)
@@ -81,10 +81,12 @@ class Naming:
             source = replace(source, relative=PurePath(self.only.name))
             yield self.placer.place(source, self.only.suffix)
         else:
-            extension = extension_of(self.format_for(_sniff(source)), source.path)
+            # By its name where the content tells nothing: what is damaged must not claim another photo's output.
+            own = _sniff(source) or format_of(source.path) or ""
+            extension = extension_of(self.format_for(own), source.path)
             yield self.placer.place(source, self.files.suffix + extension)
         for ending in self.endings:
-            yield self.placer.place(source, ending)
+            yield self.placer.place(source, self.files.suffix + ending)
 
 
 def find_single_file(output: Path, files: Files) -> Path | None:

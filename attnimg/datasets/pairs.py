@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from random import Random
 
 from attnimg.errors import UsageError
 from attnimg.images.find import find
@@ -39,6 +40,19 @@ def find_pairs(root: Path, *, all_paired: bool = True) -> Pairs:
         raise UsageError(f"{alone[0]} has no partner in the other folder. Pairs have one name but for the ending.")
     stems = sorted(normal)
     return Pairs(tuple(low.get(s) for s in stems), tuple(normal[s] for s in stems))
+
+
+def split_pairs(pairs: Pairs, share: float, seed: int) -> tuple[Pairs, Pairs]:
+    """Split off a share of the pairs by seeded choice; returns (rest, share). UsageError: there is one only."""
+    if len(pairs) < 2:
+        raise UsageError(f"{pairs.normal[0]} is the only photo; add some, or give --val.")
+    chosen = set(Random(seed).sample(range(len(pairs)), max(1, round(share * len(pairs)))))  # noqa: S311
+
+    def take(wanted: bool) -> Pairs:
+        keep = [i for i in range(len(pairs)) if (i in chosen) == wanted]
+        return Pairs(tuple(pairs.low[i] for i in keep), tuple(pairs.normal[i] for i in keep))
+
+    return take(False), take(True)
 
 
 def find_stems(folder: Path) -> dict[str, str]:

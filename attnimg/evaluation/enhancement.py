@@ -13,11 +13,10 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from attnimg.errors import Unavailable
 from attnimg.images.opencv import memory_errors
-from attnimg.images.picture import Pixels
+from attnimg.images.picture import Pixels, to_bytes
 
 SMALLEST = 1e-12  # mean squared error that counts when there is less: a photo that is its truth has 120 dB
 WINDOW, SIGMA = (11, 11), 1.5
@@ -49,8 +48,8 @@ class EnhancementMetrics(PhotoMetrics):
     psnr: in dB. ssim: at most 1. brightness_error: difference of the two means, in [0, 1].
     """
 
-    def update(self, output: Pixels | Tensor, truth: Pixels | Tensor) -> None:
-        """Add a photo. Both: H x W x 3, an array of uint8 or uint16 or a tensor of floats in [0, 1]."""
+    def update(self, output: Pixels, truth: Pixels) -> None:
+        """Add a photo. Both: H x W x 3, uint8 or uint16."""
         a, b = to_bytes(output), to_bytes(truth)
         brightness_error = abs(a.mean(dtype=np.float64) - b.mean(dtype=np.float64)) / 255
         self.rows.append({"psnr": psnr(a, b), "ssim": ssim(a, b), "brightness_error": float(brightness_error)})
@@ -82,15 +81,6 @@ class NoReferenceMetrics(PhotoMetrics):
         # A black photo makes it divide nothing by nothing, and has the worst score all the same.
         with np.errstate(invalid="ignore"):
             return float(self._piqe(np.ascontiguousarray(to_bytes(pixels)[..., ::-1]))[0])
-
-
-def to_bytes(pixels: Pixels | Tensor) -> NDArray[np.uint8]:
-    """Return pixels as they are written at 8 bits: uint8 as it is, uint16 and floats in [0, 1] rounded."""
-    if isinstance(pixels, Tensor):
-        pixels = pixels.detach().cpu().float().clamp(0, 1).mul(255).round().byte().numpy()
-    if pixels.dtype == np.uint16:
-        return np.rint(pixels / np.float32(257)).astype(np.uint8)
-    return pixels.astype(np.uint8, copy=False)
 
 
 def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnimg.images.opencv import memory_errors
-from attnimg.images.picture import Pixels
+from attnimg.images.picture import Pixels, to_bytes
 
 GAP = 8  # pixels of white between two pictures
 _OPACITY = 0.55  # more, and one no longer recognises things in dark photos
@@ -22,7 +22,7 @@ _OPACITY = 0.55  # more, and one no longer recognises things in dark photos
 def draw_beside(before: Pixels, after: Pixels) -> NDArray[np.uint8]:
     """Return two pictures of one size, H x W x 3 of 8 or 16 bits, side by side: H x (2 W + GAP) x 3 uint8."""
     gap = np.full((len(before), GAP, 3), 255, np.uint8)
-    return np.hstack([_shallow(before), gap, _shallow(after)])
+    return np.hstack([to_bytes(before), gap, to_bytes(after)])
 
 
 @memory_errors()
@@ -32,7 +32,7 @@ def draw_overlay(pixels: Pixels, attention: NDArray[np.floating]) -> NDArray[np.
     pixels: H x W x 3, RGB, 8 or 16 bits. attention: h x w of any size, in [0, 1]; NaN: not looked at.
     Returns H x W x 3, RGB, uint8. Raises MemoryError.
     """
-    grey = cv2.cvtColor(cv2.cvtColor(_shallow(pixels), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    grey = cv2.cvtColor(cv2.cvtColor(to_bytes(pixels), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     seen = ~np.isnan(attention)
     size = (pixels.shape[1], pixels.shape[0])
     # Values and their weights are enlarged apart and then divided, so that what is unseen does not bleed into the rest.
@@ -43,10 +43,6 @@ def draw_overlay(pixels: Pixels, attention: NDArray[np.floating]) -> NDArray[np.
     overlay = cv2.addWeighted(colours, _OPACITY, grey, 1 - _OPACITY, 0)
     cv2.copyTo(grey, (weight < 0.5).astype(np.uint8), overlay)
     return np.asarray(overlay, np.uint8)
-
-
-def _shallow(pixels: Pixels) -> NDArray[np.uint8]:
-    return np.asarray(pixels if pixels.dtype == np.uint8 else cv2.convertScaleAbs(pixels, alpha=1 / 257), np.uint8)
 
 
 def _enlarge(grid: NDArray[np.generic], size: tuple[int, int]) -> NDArray[np.float32]:

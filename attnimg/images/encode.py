@@ -1,32 +1,25 @@
 """Encode a picture in the manner of the file that it came from: format, depth, alpha, colour profile, EXIF and XMP.
 
-PNG and TIFF are put together here, from rows that NumPy filters and zlib packs: Pillow has no 16-bit RGB, OpenCV no
-grey with alpha, and each takes over twice the time. OpenCV encodes JPEG in half of Pillow's time and lets other threads
-run meanwhile.
+OpenCV encodes JPEG in half of Pillow's time and lets other threads run meanwhile; PNG and TIFF are `lossless`'s.
 """
 
 from __future__ import annotations
 
 import io
 import struct
-import zlib
-from collections.abc import Iterator
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
-from PIL.ExifTags import Base
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 import attnimg.images.read  # noqa: F401 - makes the formats known to Pillow
 from attnimg.errors import ImageError
 from attnimg.images.colour import ProfileError, from_srgb, space_of, to_grey
+from attnimg.images.lossless import encode_png, encode_tiff
 from attnimg.images.opencv import memory_errors
-from attnimg.images.picture import EXIF_ERRORS, Metadata, Pixels, describe, lay_on_white, renew_exif, renew_xmp
+from attnimg.images.picture import Metadata, Pixels, lay_on_white, renew_exif, renew_xmp, to_bytes
 
 QUALITY = 95
 
@@ -47,7 +40,6 @@ _DEEP = ("PNG", "TIFF")
 # Pixels of a side: the format's own limit, or that of the libraries that read it (libpng, libavif).
 _LONGEST = {"JPEG": 65_500, "PNG": 1_000_000, "WEBP": 16_383, "AVIF": 32_768}
 
-_ROWS_AT_ONCE = 256
 _SEGMENT = 65_533  # bytes that a segment of JPEG holds
 
 
@@ -102,15 +94,15 @@ def encode(
             if format == "JPEG" and alpha is not None:
                 pixels, alpha = lay_on_white(pixels, alpha), None
             if format not in _DEEP:
-                pixels, alpha = _round(pixels), None if alpha is None else _round(alpha)
+                pixels, alpha = to_bytes(pixels), None if alpha is None else to_bytes(alpha)
             colours, icc = _leave_srgb(pixels, metadata, format, grey)
             exif = renew_exif(metadata.exif, width, height) if metadata.exif else None
             xmp = renew_xmp(metadata.xmp, width, height) if metadata.xmp else None
             beside = Metadata(icc, exif, xmp)
             if format == "PNG":
-                return _encode_png(colours, alpha, beside)
+                return encode_png(colours, alpha, beside)
             if format == "TIFF":
-                return _encode_tiff(colours, alpha, beside)
+                return encode_tiff(colours, alpha, beside)
             if format == "JPEG":
                 return _encode_jpeg(colours, beside, quality)
             if format == "BMP":
@@ -122,10 +114,6 @@ def encode(
         raise ImageError(
             "write-failed", f"It cannot be encoded as {format}: {error}. Convert it to another format."
         ) from error
-
-
-def _round(pixels: Pixels) -> NDArray[np.uint8]:
-    return np.asarray(pixels if pixels.dtype == np.uint8 else cv2.convertScaleAbs(pixels, alpha=1 / 257), np.uint8)
 
 
 def _leave_srgb(pixels: Pixels, metadata: Metadata, format: str, grey: bool) -> tuple[Pixels, bytes | None]:
@@ -141,90 +129,6 @@ def _leave_srgb(pixels: Pixels, metadata: Metadata, format: str, grey: bool) -> 
     except ProfileError:
         icc = None
     return to_grey(colours) if grey and colours.shape[2:] == (3,) else colours, icc
-
-
-def _interleave(colours: Pixels, alpha: Pixels | None, kind: str) -> Iterator[NDArray[Any]]:
-    """Yield h x W x channels samples in the byte order that `kind` names, some rows at a time."""
-    for top in range(0, len(colours), _ROWS_AT_ONCE):
-        rows = slice(top, top + _ROWS_AT_ONCE)
-        band = np.atleast_3d(colours[rows]) if alpha is None else np.dstack([colours[rows], alpha[rows]])
-        yield np.ascontiguousarray(band, f"{kind}u{colours.itemsize}")
-
-
-def _packer() -> Any:
-    # Of differences of a photo's pixels little repeats but zeros: looking for runs only is faster, and packs better.
-    return zlib.compressobj(1, strategy=zlib.Z_RLE)
-
-
-def _encode_png(colours: Pixels, alpha: Pixels | None, beside: Metadata) -> bytes:
-    def chunk(name: bytes, data: bytes) -> bytes:
-        checksum = zlib.crc32(data, zlib.crc32(name))
-        return b"".join([len(data).to_bytes(4, "big"), name, data, checksum.to_bytes(4, "big")])
-
-    # PNG, 3rd edition: 11.2.1 for the kinds (0 grey, 2 RGB, plus 4 with alpha), 9.2 for the filter "Sub".
-    kind = (0 if colours.ndim == 2 else 2) + (0 if alpha is None else 4)
-    height, width = colours.shape[:2]
-    header = struct.pack(">IIBBBBB", width, height, 8 * colours.itemsize, kind, 0, 0, 0)
-    parts = [b"\x89PNG\r\n\x1a\n", chunk(b"IHDR", header)]
-    if beside.icc:
-        parts.append(chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(beside.icc)))
-    if beside.exif:
-        parts.append(chunk(b"eXIf", beside.exif))
-    if beside.xmp:
-        parts.append(chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + beside.xmp))
-    packer = _packer()
-    for band in _interleave(colours, alpha, ">"):
-        step, rows = band.shape[2] * band.itemsize, band.reshape(len(band), -1).view(np.uint8)
-        lines = np.empty((len(rows), 1 + rows.shape[1]), np.uint8)
-        lines[:, 0], lines[:, 1 : 1 + step] = 1, rows[:, :step]
-        np.subtract(rows[:, step:], rows[:, :-step], out=lines[:, 1 + step :])
-        parts.append(chunk(b"IDAT", packer.compress(lines)))
-    return b"".join([*parts, chunk(b"IDAT", packer.flush()), chunk(b"IEND", b"")])
-
-
-def _encode_tiff(colours: Pixels, alpha: Pixels | None, beside: Metadata) -> bytes:
-    strips = []
-    for band in _interleave(colours, alpha, "<"):
-        differences = band.copy()
-        differences[:, 1:] -= band[:, :-1]  # TIFF 6.0, section 14: the predictor
-        packer = _packer()
-        strips.append(packer.compress(differences) + packer.flush())
-    inks = 1 if colours.ndim == 2 else colours.shape[2]
-    channels = inks + (alpha is not None)
-    sizes = [len(strip) for strip in strips]
-    tags: dict[int, Any] = {
-        Base.ImageWidth: colours.shape[1],
-        Base.ImageLength: colours.shape[0],
-        Base.BitsPerSample: (8 * colours.itemsize,) * channels,
-        Base.Compression: 8,  # Deflate, as zlib writes it
-        Base.PhotometricInterpretation: {1: 1, 3: 2, 4: 5}[inks],
-        Base.StripOffsets: (0, *accumulate(sizes[:-1])),  # counted from the end of the directory
-        Base.SamplesPerPixel: channels,
-        Base.RowsPerStrip: _ROWS_AT_ONCE,
-        Base.StripByteCounts: tuple(sizes),
-        Base.Predictor: 2,
-        **({} if alpha is None else {Base.ExtraSamples: 2}),  # not premultiplied
-        **({Base.XMLPacket: beside.xmp} if beside.xmp else {}),
-        **({Base.InterColorProfile: beside.icc} if beside.icc else {}),
-    }
-    try:
-        directory = _write_directory(tags | _read_tags(beside.exif))
-    except EXIF_ERRORS:
-        directory = _write_directory(tags)
-    return b"".join([b"II*\0\x08\0\0\0", directory, *strips])
-
-
-def _read_tags(exif: bytes | None) -> dict[int, Any]:
-    directory = Image.Exif()
-    directory.load(exif or b"")
-    return describe(directory)
-
-
-def _write_directory(tags: dict[int, Any]) -> bytes:
-    directory = ImageFileDirectory_v2()
-    for tag, value in tags.items():
-        directory[tag] = value
-    return directory.tobytes(8)
 
 
 def _encode_jpeg(colours: Pixels, beside: Metadata, quality: int) -> bytes:

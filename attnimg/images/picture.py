@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -63,6 +64,11 @@ class Picture:
     def on_white(self) -> Pixels:
         """The pixels laid over white, as viewers show them, for a net to see. `pixels` itself without alpha."""
         return self.pixels if self.alpha is None else lay_on_white(self.pixels, self.alpha)
+
+
+def to_bytes(pixels: Pixels) -> NDArray[np.uint8]:
+    """Return pixels or alpha at 8 bits, rounded; themselves where they have these already."""
+    return np.asarray(pixels if pixels.dtype == np.uint8 else cv2.convertScaleAbs(pixels, alpha=1 / 257), np.uint8)
 
 
 def lay_on_white(pixels: Pixels, alpha: Pixels) -> Pixels:

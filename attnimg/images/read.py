@@ -62,6 +62,7 @@ with suppress(OSError, AttributeError):
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "I;16", "I;16B")
 _GREY_MODES = ("1", "L", "LA", "I;16", "I;16B")
 _LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
+_ROWS_AT_ONCE = 256  # bounds the memory that Pillow's copies take
 # EXIF 2.32, 4.6.4 A: whether to transpose, then how to flip in OpenCV's code (0 upside down, 1 sideways, -1 both).
 _TURNS = {2: (False, 1), 3: (False, -1), 4: (False, 0), 5: (True, None), 6: (True, 1), 7: (True, -1), 8: (True, 0)}
 
@@ -184,9 +185,17 @@ def _read_colours(
         clear = deep[..., 3] if deep.shape[2:] == (4,) else None
         colours, note = _apply_profile(deep_to_srgb, deep if deep.ndim == 2 else deep[..., :3], icc)
         return colours if colours.ndim == 3 else np.dstack([colours] * 3), clear, note
-    alpha = np.array(image.convert("RGBA").getchannel("A")) if image.has_transparency_data else None
-    image, note = _apply_profile(to_srgb, image, icc)
-    return np.array(image.convert("RGB")), alpha, note
+    width, height = image.size
+    pixels, note = np.empty((height, width, 3), np.uint8), None
+    alpha = np.empty((height, width), np.uint8) if image.has_transparency_data else None
+    for top in range(0, height, _ROWS_AT_ONCE):
+        rows = slice(top, min(top + _ROWS_AT_ONCE, height))
+        band = image.crop((0, rows.start, width, rows.stop))
+        if alpha is not None:
+            alpha[rows] = np.asarray(band.convert("RGBA").getchannel("A"))
+        band, note = _apply_profile(to_srgb, band, icc)
+        pixels[rows] = np.asarray(band if band.mode == "RGB" else band.convert("RGB"))
+    return pixels, alpha, note
 
 
 def _apply_profile(convert: Callable[[T, bytes], T], colours: T, icc: bytes | None) -> tuple[T, str | None]:
@@ -230,5 +239,7 @@ def _read_orientation(image: Image.Image) -> tuple[int, str | None]:
 
 
 def _turn(pixels: Pixels, transpose: bool, flip: int | None) -> Pixels:
-    turned = cv2.transpose(pixels) if transpose else pixels
-    return np.ascontiguousarray(turned if flip is None else cv2.flip(turned, flip), pixels.dtype)
+    turned: Pixels = np.ascontiguousarray(cv2.transpose(pixels) if transpose else pixels, pixels.dtype)
+    if flip is not None:
+        cv2.flip(turned, flip, turned)
+    return turned

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from attnimg.images.picture import Pixels
+from attnimg.images.picture import Pixels, to_bytes
 
 
 def fit_square(pixels: Pixels, size: int, place: float = 0.5) -> NDArray[np.uint8]:
@@ -22,6 +22,4 @@ def fit_square(pixels: Pixels, size: int, place: float = 0.5) -> NDArray[np.uint
     square: NDArray[Any] = pixels[top : top + side, left : left + side]
     if side != size:
         square = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_CUBIC)
-    if square.dtype == np.uint16:
-        square = square // 257
-    return np.ascontiguousarray(square, dtype=np.uint8)
+    return np.ascontiguousarray(to_bytes(square))

@@ -69,7 +69,7 @@ class Seen(NamedTuple):
 
 
 class Gain(nn.Module):
-    """Decides where to brighten and how far. Recorded as a mechanism of attention: its map says where light is added."""
+    """Decides where to brighten and how far. A recorder takes it for a mechanism; its map says where light is added."""
 
     positional = True
 

@@ -34,7 +34,7 @@ Picture = Image.Image | Pixels
 TILES = {"cpu": 1024, "cuda": 2048}  # pixels along a side
 MARGIN = 64  # pixels around a tile that it sees; of what lies further away no trace reaches 1/255
 BISECTIONS = 24
-MOST_STOPS = 4.0  # how far the gain's logarithm may be stretched to reach an exposure
+MOST_STRETCH = 4.0  # of the gain's logarithm, to reach an exposure
 ROWS = 64  # of a photo in floats at once
 DETAIL = 9  # pixels; noise and texture are smaller, casts and shading larger
 
@@ -43,8 +43,9 @@ DETAIL = 9  # pixels; noise and texture are smaller, casts and shading larger
 class Settings:
     """How a photo is enhanced.
 
-    strength: 0 leaves it as it is, 1 is what the net proposes. exposure: mean of the result's codes, 0 to 1; None: what
-    the net judges right. denoise: 0 leaves the noise, 1 is what the net proposes. UsageError: one is outside 0 to 1.
+    strength: 0 leaves it as it is, 1 is what the net proposes. exposure: about the mean of the result, 0 to 1 (exactly
+    that of the brightened photo, before it is restored); None: what the net judges right. denoise: 0 leaves the noise,
+    1 is what the net proposes. UsageError: one is outside 0 to 1.
     """
 
     strength: float = 1.0
@@ -223,7 +224,7 @@ def expose(log_gain: Tensor, small: Tensor, exposure: float) -> Tensor:
     """
     gain = F.interpolate(log_gain, small.shape[2:], mode="bilinear")
     low = torch.zeros(len(small), 1, 1, 1, device=small.device)
-    high = torch.full_like(low, MOST_STOPS)
+    high = torch.full_like(low, MOST_STRETCH)
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         dark = brighten(small, (gain * middle).exp()).mean((1, 2, 3), keepdim=True) < exposure

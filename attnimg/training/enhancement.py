@@ -39,7 +39,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class PhotoPairs:
-    """Decoded pairs. partner: for each photo in normal light the index of that in low light, or None."""
+    """Decoded pairs of one size each. partner: for each photo in normal light the index of the other, or None."""
 
     low: Photos
     normal: Photos
@@ -49,8 +49,7 @@ class PhotoPairs:
 class Enhancement:
     """Training and validation pairs, as the loop's task.
 
-    UsageError: partners differ in size, or a photo is smaller than
-    the crops.
+    UsageError: a photo is smaller than the crops.
     """
 
     score = "psnr"
@@ -58,12 +57,6 @@ class Enhancement:
     def __init__(self, recipe: EnhanceRecipe, train: PhotoPairs, validation: PhotoPairs) -> None:
         self.recipe, self.train, self.validation = recipe, train, validation
         self.examples = len(train.normal) * recipe.crops
-        for pairs in (train, validation):
-            for i, j in enumerate(pairs.partner):
-                if j is not None and pairs.low.sizes[j] != pairs.normal.sizes[i]:
-                    raise UsageError(
-                        f"Pair {i + 1} of {len(pairs.partner)} differs in size. Scale or crop its photos alike."
-                    )
         smallest = min(min(size) for size in train.normal.sizes)
         if smallest < recipe.size:
             raise UsageError(f"A photo has a side of {smallest} pixels, and crops have {recipe.size}. Lower --size.")
@@ -156,12 +149,13 @@ class Enhancement:
         predictor = Enhancer(cast(Net, net), self.header(), model="").to(str(device))
         metrics, losses = EnhancementMetrics(), []
         for i, partner in enumerate(self.validation.partner):
-            if partner is not None:
-                output, truth = predictor(self.validation.low[partner]), self.validation.normal[i]
-                metrics.update(output, truth)
-                losses.append(
-                    float(charbonnier(*(torch.from_numpy(p.astype(np.float32) / 255) for p in (output, truth))))
-                )
+            truth = self.validation.normal[i]
+            if partner is None:
+                torch.manual_seed(i)  # each its own night, the same every time
+            low = self._darken(truth, device) if partner is None else self.validation.low[partner]
+            output = predictor(low)
+            metrics.update(output, truth)
+            losses.append(float(charbonnier(*(torch.from_numpy(p / np.float32(255)) for p in (output, truth)))))
         yield from metrics.results()
         yield "loss", sum(losses) / len(losses)
 

@@ -24,6 +24,7 @@ from attnimg.training.precision import build_precision, choose_precision
 from attnimg.training.recipe import Recipe, dump_toml, load_recipe
 
 RECIPE = "recipe.toml"
+HELD_OUT = 0.1  # share of the training images that validates when the data set has no validation part
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,15 @@ class Run:
         self.precision = choose_precision(recipe.precision, self.fabric.device)
         self.result = folder / f"{folder.resolve().name}.safetensors"
 
-    def read_start(self, task: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Return header and tensors of the model that the run starts from, if it is one for the task."""
+    def read_start(self, *tasks: str) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+        """Return header and tensors of the model that the run starts from; UsageError: it is for none of the tasks."""
         name = self.options.start_from
         if name is None:
             return None
         header, tensors = checkpoints.read(checkpoints.find(name))
-        if header["task"] != task:
-            raise UsageError(f"{name} is a model for {header['task']}; start from one for {task}, or from none.")
+        if header["task"] not in tasks:
+            wanted = " or ".join(tasks)
+            raise UsageError(f"{name} is a model for {header['task']}; start from one for {wanted}, or from none.")
         self.options.say(f"starting from {name}")
         return header, tensors
 

@@ -20,9 +20,7 @@ from attnimg.tasks.preprocessing import Normalize
 from attnimg.training.classification import Classification
 from attnimg.training.packing import pack
 from attnimg.training.recipe import ClassifyRecipe
-from attnimg.training.run import Options, Run, describe_training, round_weights
-
-HELD_OUT = 0.1  # share of the training images that validates when the data set has no validation part
+from attnimg.training.run import HELD_OUT, Options, Run, describe_training, round_weights
 
 
 def train_classifier(recipe: ClassifyRecipe, data: Path, folder: Path, **options: Any) -> Path | None:

@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from attnimg import checkpoints
-from attnimg.datasets.pairs import Pairs, find_pairs
+from attnimg.datasets.pairs import Pairs, find_pairs, split_pairs
 from attnimg.errors import UsageError
 from attnimg.nets.build import build_net, describe, read_architecture
 from attnimg.nets.enhancer import EnhancerConfig
 from attnimg.training.enhancement import Enhancement, PhotoPairs
 from attnimg.training.photos import keep_photos
 from attnimg.training.recipe import EnhanceRecipe
-from attnimg.training.run import Options, Run, describe_training, round_weights
+from attnimg.training.run import HELD_OUT, Options, Run, describe_training, round_weights
 
 
 def train_enhancer(
@@ -26,12 +26,17 @@ def train_enhancer(
 ) -> Path | None:
     """Train on DATA (`datasets.pairs`) and return the path of the weight file; None on all devices but the first.
 
-    synthesise: photos in normal light without a partner are darkened. folder, options: as of `train_classifier`;
-    validation is a folder with low/ and normal/ (default DATA/val), start_from gives net and weights.
+    synthesise: photos in normal light without a partner are darkened, those that validate always alike. folder,
+    options: as of `train_classifier`; validation is a folder with low/ and normal/ (default DATA/val, or, when that is
+    not there and darkness is synthesised, a seeded tenth of the photos), start_from gives net and weights.
     """
     run = Run(recipe, folder, Options(**options))
     train = find_pairs(data / "train", all_paired=not synthesise)
-    validation = find_pairs(run.options.validation or data / "val")
+    part = run.options.validation or data / "val"
+    if synthesise and run.options.validation is None and not part.is_dir():
+        train, validation = split_pairs(train, HELD_OUT, recipe.seed)
+    else:
+        validation = find_pairs(part, all_paired=not synthesise)
     if len(train) * recipe.crops < recipe.batch_size:
         raise UsageError(f"{len(train)} photos do not fill a batch of {recipe.batch_size}; lower --batch-size.")
     start = run.read_start("enhance")
@@ -75,4 +80,8 @@ def _decode(pairs: Pairs, run: Run) -> PhotoPairs:
     keep = partial(keep_photos, folder=run.folder, workers=run.options.workers, say=run.options.say)
     there = [file for file in pairs.low if file is not None]
     index = iter(range(len(there)))
-    return PhotoPairs(keep(there), keep(pairs.normal), [None if file is None else next(index) for file in pairs.low])
+    decoded = PhotoPairs(keep(there), keep(pairs.normal), [None if file is None else next(index) for file in pairs.low])
+    for i, (partner, file) in enumerate(zip(decoded.partner, pairs.normal, strict=True)):
+        if partner is not None and decoded.low.sizes[partner] != decoded.normal.sizes[i]:
+            raise UsageError(f"{there[partner]} and {file} differ in size. Scale or crop them alike.")
+    return decoded

@@ -1,0 +1,112 @@
+"""Encode PNG and TIFF, of 8 or 16 bits, from rows that NumPy filters and zlib packs.
+
+Pillow has no 16-bit RGB, OpenCV no grey with alpha, and each takes over twice the time.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.ExifTags import Base
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from attnimg.images.picture import EXIF_ERRORS, Metadata, Pixels, describe
+
+_ROWS_AT_ONCE = 256
+
+
+def encode_png(colours: Pixels, alpha: Pixels | None, beside: Metadata) -> bytes:
+    """Encode H x W grey or H x W x 3 RGB colours, uint8 or uint16, and H x W alpha of the same type.
+
+    beside: goes into the file as it is; EXIF without the "Exif\\0\\0" that JPEG puts before it.
+    """
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        checksum = zlib.crc32(data, zlib.crc32(name))
+        return b"".join([len(data).to_bytes(4, "big"), name, data, checksum.to_bytes(4, "big")])
+
+    # PNG, 3rd edition: 11.2.1 for the kinds (0 grey, 2 RGB, plus 4 with alpha), 9.2 for the filter "Sub".
+    kind = (0 if colours.ndim == 2 else 2) + (0 if alpha is None else 4)
+    height, width = colours.shape[:2]
+    header = struct.pack(">IIBBBBB", width, height, 8 * colours.itemsize, kind, 0, 0, 0)
+    parts = [b"\x89PNG\r\n\x1a\n", chunk(b"IHDR", header)]
+    if beside.icc:
+        parts.append(chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(beside.icc)))
+    if beside.exif:
+        parts.append(chunk(b"eXIf", beside.exif))
+    if beside.xmp:
+        parts.append(chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + beside.xmp))
+    packer = _packer()
+    for band in _interleave(colours, alpha, ">"):
+        step, rows = band.shape[2] * band.itemsize, band.reshape(len(band), -1).view(np.uint8)
+        lines = np.empty((len(rows), 1 + rows.shape[1]), np.uint8)
+        lines[:, 0], lines[:, 1 : 1 + step] = 1, rows[:, :step]
+        np.subtract(rows[:, step:], rows[:, :-step], out=lines[:, 1 + step :])
+        parts.append(chunk(b"IDAT", packer.compress(lines)))
+    return b"".join([*parts, chunk(b"IDAT", packer.flush()), chunk(b"IEND", b"")])
+
+
+def encode_tiff(colours: Pixels, alpha: Pixels | None, beside: Metadata) -> bytes:
+    """Encode as `encode_png` does, or H x W x 4 CMYK colours. EXIF becomes tags; broken EXIF is dropped."""
+    strips = []
+    for band in _interleave(colours, alpha, "<"):
+        differences = band.copy()
+        differences[:, 1:] -= band[:, :-1]  # TIFF 6.0, section 14: the predictor
+        packer = _packer()
+        strips.append(packer.compress(differences) + packer.flush())
+    inks = 1 if colours.ndim == 2 else colours.shape[2]
+    channels = inks + (alpha is not None)
+    sizes = [len(strip) for strip in strips]
+    tags: dict[int, Any] = {
+        Base.ImageWidth: colours.shape[1],
+        Base.ImageLength: colours.shape[0],
+        Base.BitsPerSample: (8 * colours.itemsize,) * channels,
+        Base.Compression: 8,  # Deflate, as zlib writes it
+        Base.PhotometricInterpretation: {1: 1, 3: 2, 4: 5}[inks],
+        Base.StripOffsets: (0, *accumulate(sizes[:-1])),  # counted from the end of the directory
+        Base.SamplesPerPixel: channels,
+        Base.RowsPerStrip: _ROWS_AT_ONCE,
+        Base.StripByteCounts: tuple(sizes),
+        Base.Predictor: 2,
+        **({} if alpha is None else {Base.ExtraSamples: 2}),  # not premultiplied
+        **({Base.XMLPacket: beside.xmp} if beside.xmp else {}),
+        **({Base.InterColorProfile: beside.icc} if beside.icc else {}),
+    }
+    try:
+        directory = _write_directory(tags | _read_tags(beside.exif))
+    except EXIF_ERRORS:
+        directory = _write_directory(tags)
+    return b"".join([b"II*\0\x08\0\0\0", directory, *strips])
+
+
+def _read_tags(exif: bytes | None) -> dict[int, Any]:
+    directory = Image.Exif()
+    directory.load(exif or b"")
+    return describe(directory)
+
+
+def _write_directory(tags: dict[int, Any]) -> bytes:
+    directory = ImageFileDirectory_v2()
+    for tag, value in tags.items():
+        directory[tag] = value
+    return directory.tobytes(8)
+
+
+def _interleave(colours: Pixels, alpha: Pixels | None, kind: str) -> Iterator[NDArray[Any]]:
+    """Yield h x W x channels samples in the byte order that `kind` names, some rows at a time."""
+    for top in range(0, len(colours), _ROWS_AT_ONCE):
+        rows = slice(top, top + _ROWS_AT_ONCE)
+        band = np.atleast_3d(colours[rows]) if alpha is None else np.dstack([colours[rows], alpha[rows]])
+        yield np.ascontiguousarray(band, f"{kind}u{colours.itemsize}")
+
+
+def _packer() -> Any:
+    # Of differences of a photo's pixels little repeats but zeros: looking for runs only is faster, and packs better.
+    return zlib.compressobj(1, strategy=zlib.Z_RLE)
