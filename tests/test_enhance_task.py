@@ -22,7 +22,8 @@ from attnimg.images.picture import Pixels
 from attnimg.nets.build import describe
 from attnimg.nets.enhancer import MULTIPLE
 from attnimg.nets.enhancer import Enhancer as Net
-from attnimg.tasks.enhance import DETAIL, Enhancer, Settings, load_enhancer, squeeze, tiles
+from attnimg.tasks.enhance import DETAIL, Enhancer, Settings, load_enhancer, tiles
+from attnimg.tasks.exposure import look_from_all_sides, squeeze
 
 SAMPLES = sorted(p for p in (Path(__file__).parent.parent / "samples").iterdir() if p.suffix != ".md")
 HEADER = {"preprocessing": {"size": 32}, "attention": "look.attention"}
@@ -99,6 +100,17 @@ def test_exposure_never_darkens() -> None:
     assert not enhance(predictor(restores=False), black, exposure=1.0).any(), "no gain brightens nothing"
 
 
+def test_a_turned_photo_is_judged_as_the_upright_one() -> None:
+    net, small = random_net(), torch.from_numpy(squeeze(photo(40, 40), 32)).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        upright = look_from_all_sides(net, small)
+        turned = look_from_all_sides(net, torch.rot90(small, 1, (2, 3)).flip(3))
+        once = net.look(small)
+    assert torch.allclose(upright.log_gain, torch.rot90(turned.log_gain.flip(3), -1, (2, 3)), atol=1e-4)
+    assert torch.allclose(upright.context, turned.context, atol=1e-4)
+    assert not torch.allclose(upright.log_gain, once.log_gain, atol=1e-3)
+
+
 def box_mean(added: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean over DETAIL x DETAIL pixels, as far as the photo goes."""
     height, width, _ = added.shape
@@ -113,7 +125,7 @@ def test_denoise_is_the_share_kept_of_what_is_smaller_than_detail(denoise: float
     net, pixels = random_net(), photo(48, 64, noise=12)
     x = torch.from_numpy(pixels / 255).float().permute(2, 0, 1)[None]
     with torch.no_grad():
-        seen = net.look(torch.from_numpy(squeeze(pixels, 32)).permute(2, 0, 1)[None])
+        seen = look_from_all_sides(net, torch.from_numpy(squeeze(pixels, 32)).permute(2, 0, 1)[None])
         bright, added = (t[0].permute(1, 2, 0).double().numpy() for t in net.enhance(x, seen, WHOLE))
     larger = box_mean(added)
     assert np.abs(added - larger).max() > 0.05

@@ -21,7 +21,8 @@ from attnimg import checkpoints
 from attnimg.datasets.pairs import find_pairs
 from attnimg.errors import UsageError
 from attnimg.nets.enhancer import MULTIPLE
-from attnimg.tasks.enhance import load_enhancer, squeeze
+from attnimg.tasks.enhance import load_enhancer
+from attnimg.tasks.exposure import squeeze
 from attnimg.training.darkness import darken
 from attnimg.training.enhancement import GLANCE, Enhancement, Kind, PhotoPairs, charbonnier
 from attnimg.training.loop import LAST

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -22,20 +21,17 @@ from torch.nn import functional as F
 
 from attnimg.attention import Recorder
 from attnimg.errors import UsageError
-from attnimg.images.opencv import memory_errors as opencv_memory_errors
 from attnimg.images.picture import Pixels
-from attnimg.nets.enhancer import MULTIPLE, Seen, brighten
+from attnimg.nets.enhancer import MULTIPLE, Seen
 from attnimg.nets.enhancer import Enhancer as Net
 from attnimg.tasks.device import choose_device, choose_precision, memory_errors, prepare_net
+from attnimg.tasks.exposure import average, expose, look_from_all_sides, squeeze
 from attnimg.tasks.load import load
 
 Picture = Image.Image | Pixels
 
 TILES = {"cpu": 1024, "cuda": 2048}  # pixels along a side
 MARGIN = 64  # pixels around a tile that it sees; of what lies further away no trace reaches 1/255
-BISECTIONS = 24
-MOST_STRETCH = 4.0  # of the gain's logarithm, to reach an exposure
-ROWS = 64  # of a photo in floats at once
 DETAIL = 9  # pixels; noise and texture are smaller, casts and shading larger
 
 
@@ -128,7 +124,7 @@ class Enhancer:
             return []
         with Recorder(self._net, {self._attention} if attention else set()) as recorder:
             seen = self.look([p.thumbnail for p in prepared], settings)
-        maps = recorder.maps[self._attention].cpu().numpy() if attention else [None] * len(prepared)
+        maps = average(recorder.maps[self._attention]).cpu().numpy() if attention else [None] * len(prepared)
         height, width = prepared[0].pixels.shape[:2]
         at_once = max(1, self.tile**2 // (height * width))
         photos: list[Pixels] = []
@@ -142,7 +138,7 @@ class Enhancer:
         """Judge the exposure of whole photos by their small copies; `restore` applies it."""
         small = torch.from_numpy(np.stack(thumbnails)).to(self._device).permute(0, 3, 1, 2)
         with memory_errors(), torch.inference_mode(), self._mixed():
-            seen: Seen = self._net.look(small)
+            seen = look_from_all_sides(self._net, small)
         if settings.exposure is None:
             return seen
         return seen._replace(log_gain=expose(seen.log_gain, small[:, :3], settings.exposure))
@@ -193,43 +189,6 @@ def load_enhancer(
 ) -> Enhancer:
     """Build the enhancer of a shipped model's name or a weight file's path; `Unavailable` says what is wrong."""
     return load(model, "enhance", partial(Enhancer, tile=tile)).to(device, precision)
-
-
-@opencv_memory_errors()
-def squeeze(pixels: Pixels, size: int) -> NDArray[np.float32]:
-    """Squeeze a whole photo, H x W x 3, into size x size x 6 float32 in [0, 1].
-
-    The first three are the mean colours of what each cell covers, the others its grain: the mean absolute difference of
-    a pixel from the one above and the one to the left, 0 at the upper and left border.
-    """
-    # In floats, as rounded means would be coarse in the dark; some rows at a time, to bound the memory.
-    bands: tuple[list[NDArray[Any]], ...] = ([], [])
-    for top in range(0, len(pixels), ROWS):
-        rows = pixels[max(0, top - 1) : top + ROWS].astype(np.float32)
-        grain = np.zeros_like(rows)
-        here, above, left = rows[1:, 1:], rows[:-1, 1:], rows[1:, :-1]
-        if here.size:
-            grain[1:, 1:] = (cv2.absdiff(here, above) + cv2.absdiff(here, left)) / 2
-        for band, part in zip(bands, (rows, grain), strict=True):
-            own = part[top > 0 :]  # the row above is there for the differences only
-            band.append(cv2.resize(own, (size, len(own)), interpolation=cv2.INTER_AREA))
-    squeezed = [cv2.resize(np.vstack(band), (size, size), interpolation=cv2.INTER_AREA) for band in bands]
-    return np.dstack(squeezed) / np.float32(np.iinfo(pixels.dtype).max)
-
-
-def expose(log_gain: Tensor, small: Tensor, exposure: float) -> Tensor:
-    """Stretch the gain so that the photos' mean becomes `exposure`, as nearly as it can without darkening any.
-
-    log_gain: N x 3 x G x G. small: N x 3 x S x S, the photos' small copies, in [0, 1].
-    """
-    gain = F.interpolate(log_gain, small.shape[2:], mode="bilinear")
-    low = torch.zeros(len(small), 1, 1, 1, device=small.device)
-    high = torch.full_like(low, MOST_STRETCH)
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        dark = brighten(small, (gain * middle).exp()).mean((1, 2, 3), keepdim=True) < exposure
-        low, high = torch.where(dark, middle, low), torch.where(dark, high, middle)
-    return log_gain * low
 
 
 def tiles(height: int, width: int, tile: int) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:

@@ -19,7 +19,8 @@ from attnimg.errors import UsageError
 from attnimg.evaluation.enhancement import EnhancementMetrics
 from attnimg.nets.enhancer import MULTIPLE, Seen, brighten
 from attnimg.nets.enhancer import Enhancer as Net
-from attnimg.tasks.enhance import Enhancer, squeeze
+from attnimg.tasks.enhance import Enhancer
+from attnimg.tasks.exposure import squeeze
 from attnimg.tasks.preprocessing import to_float
 from attnimg.training.darkness import darken
 from attnimg.training.photos import Photos
