@@ -71,6 +71,41 @@ class Enhanced:
 
 
 @dataclass(frozen=True, slots=True)
+class Area:
+    """What a class takes of a photo. `id` is its value in the mask, `fraction` its share of all pixels, in [0, 1]."""
+
+    id: int
+    label: str
+    pixels: int
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segmented:
+    """A photo that was segmented.
+
+    output: the mask; overlay, preview, cutout, polygons, scores: the other files written. width, height: upright, in
+    pixels. classes: those that are there, largest first.
+    """
+
+    path: str
+    output: str
+    model: str
+    width: int
+    height: int
+    classes: tuple[Area, ...]
+    overlay: str | None = None
+    preview: str | None = None
+    cutout: str | None = None
+    polygons: str | None = None
+    scores: list[str] | None = None
+    note: str | None = None
+
+    columns: ClassVar = ("path", "output", "model", "id", "label", "pixels", "fraction")
+    shown: ClassVar = {"label": 20, "pixels": 10, "fraction": 8}
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """What went wrong with one image."""
 
@@ -87,7 +122,7 @@ class Skipped:
     output: str
 
 
-Done = Classified | Enhanced
+Done = Classified | Enhanced | Segmented
 Record = Done | Failed | Skipped
 
 

@@ -24,7 +24,11 @@ from attnimg.cards import write_cards
 from attnimg.nets.build import build_net
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
-FIGURES = {"classify": ("top1", "top5", "loss", "ece"), "enhance": ("psnr", "ssim", "brightness_error")}
+FIGURES = {
+    "classify": ("top1", "top5", "loss", "ece"),
+    "segment": ("miou", "pixel_accuracy", "boundary_f"),
+    "enhance": ("psnr", "ssim", "brightness_error"),
+}
 """What a card says of a model, by its task; the first decides which of two is better."""
 
 
@@ -60,10 +64,10 @@ def main() -> None:
 
 
 def count_gmac(header: dict[str, Any]) -> float:
-    """Return the multiply-accumulates, in billions, of one view to classify or one megapixel to enhance."""
+    """Return the multiply-accumulates, in billions: of a view to classify, a 4:3 photo to segment, a megapixel."""
     size = header["preprocessing"]["size"]
     net = build_net(header["architecture"]).eval()
-    inputs = [torch.zeros(1, 3, size, size)]
+    inputs = [torch.zeros(1, 3, size, size * 4 // 3 if header["task"] == "segment" else size)]
     if header["task"] == "enhance":
         inputs = [torch.zeros(1, 3, 1024, 1024), torch.zeros(1, 6, size, size), torch.tensor([[0.0, 0.0, 1.0, 1.0]])]
     with FlopCounterMode(display=False) as counter, torch.inference_mode():

@@ -15,9 +15,9 @@ from attnimg.cli.batch import Search, print_plan, run_batch
 from attnimg.cli.console import Console
 from attnimg.cli.naming import COMPARE, OVERLAY, STDOUT, Files, Naming, Targets, find_single_file, is_video
 from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, spread
-from attnimg.cli.status import ExitStatus
+from attnimg.cli.single import write_to_stdout
 from attnimg.cli.video import MixedJob
-from attnimg.errors import ImageError, UsageError
+from attnimg.errors import UsageError
 from attnimg.images.find import Source
 from attnimg.images.place import Placer, Target
 from attnimg.results import Enhanced, Record, Skipped
@@ -101,7 +101,8 @@ def enhance(
     settings = Settings(look.strength, look.exposure, look.denoise)
     job = EnhanceJob(enhancer, settings, naming, max_pixels=inputs.max_pixels, overwrite=outputs.overwrite)
     if to_stdout and sources:
-        raise typer.Exit(_write_to_stdout(job, sources[0], console))
+        advice = "Try --tile 256 or --device cpu."
+        raise typer.Exit(write_to_stdout(job, sources[0], console, advice=advice))
     mixed = MixedJob(job, is_video)
     raise typer.Exit(
         run_batch(search, mixed, Enhanced, compute=compute, report=report, console=console, start=mixed.show_on)
@@ -212,20 +213,3 @@ def _time_of(source: Source) -> float | None:
         return None if source.data is not None else os.stat(source.path).st_mtime  # noqa: PTH116 - any bytes
     except OSError:
         return None
-
-
-def _write_to_stdout(job: EnhanceJob, source: Source, console: Console) -> ExitStatus:
-    try:
-        ready = job.read(source)
-        (outcome,) = job.predict([ready])
-        data = job.encode(ready, outcome)
-    except ImageError as error:
-        console.complain(f"{source.path}: {error}")
-        return ExitStatus.SOME_FAILED
-    except MemoryError:
-        console.complain(f"{source.path}: Memory does not suffice for it. Try --tile 256 or --device cpu.")
-        return ExitStatus.SOME_FAILED
-    with console.printing():
-        console.out.buffer.write(data)
-        console.out.buffer.flush()
-    return ExitStatus.OK

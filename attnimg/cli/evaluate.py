@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from attnimg.cli.options import Compute, Device, Model, Precision, Quiet, Views,
 if TYPE_CHECKING:
     from attnimg.evaluation.classification import ClassificationMetrics
     from attnimg.evaluation.enhancement import PhotoMetrics
+    from attnimg.evaluation.segmentation import SegmentationMetrics
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -107,8 +110,43 @@ def evaluate_enhance(
             console.say(f"wrote {path}")
 
 
+@app.command("segment")
+@spread
+def evaluate_segment(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder with images/ and masks/, paired by name, and classes.json.")
+    ],
+    figures: Figures,
+    *,
+    model: Model = "street",
+    device: Device = "auto",
+    precision: Precision = "auto",
+    workers: Workers = None,
+) -> None:
+    """Measure a segmenter: mean IoU, pixel accuracy, boundary F-score, and the IoU of each class.
+
+    Of a data set with a part DATA/val that part is taken. All are fractions between 0 and 1; means are over the classes
+    that occur. An outline may be off by 0.75 % of the photo's diagonal. Void pixels are left out of account.
+    """
+    console = Console.of_process(figures.quiet)
+    from attnimg.evaluation.run import evaluate_segmenter
+    from attnimg.tasks.segment import load_segmenter
+
+    segmenter = load_segmenter(model, device=device, precision=precision)
+    with console.progress("images") as bar:
+        metrics = evaluate_segmenter(segmenter, data, workers=count_threads(workers), watch=bar.update)
+    print_results(console, metrics, figures.format)
+    if figures.output is not None:
+        from attnimg.evaluation.report import write_mask_report
+
+        for path in write_mask_report(figures.output, metrics, sha256=checkpoints.sha256(checkpoints.find(model))):
+            console.say(f"wrote {path}")
+
+
 def print_results(
-    console: Console, metrics: ClassificationMetrics | PhotoMetrics, format_: Literal["table", "csv", "json"] | None
+    console: Console,
+    metrics: ClassificationMetrics | PhotoMetrics | SegmentationMetrics,
+    format_: Literal["table", "csv", "json"] | None,
 ) -> None:
     """Print how many images were measured, and each result's name and value."""
     results = {"images": metrics.images, **dict(metrics.results())}
@@ -116,8 +154,9 @@ def print_results(
         case "json":
             console.print(json.dumps(results))
         case "csv":
-            for name, value in {"name": "value", **results}.items():
-                console.print(f"{name},{value}")
+            table = io.StringIO()
+            csv.writer(table, lineterminator="\n").writerows([("name", "value"), *results.items()])
+            console.write(table.getvalue())
         case _:
             width = max(map(len, results)) + 1
             for name, value in results.items():

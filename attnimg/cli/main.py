@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from attnimg import __version__
-from attnimg.cli import classify, doctor, enhance, evaluate, models, train
+from attnimg.cli import classify, doctor, enhance, evaluate, models, segment, train
 from attnimg.cli.console import Console
 from attnimg.cli.status import OF_ERROR, ExitStatus, OutputClosed, OutputFailed, Terminated
 from attnimg.errors import AttnimgError
@@ -26,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(classify.classify)
+app.command()(segment.segment)
 app.command()(enhance.enhance)
 app.add_typer(models.app, name="models")
 app.command()(doctor.doctor)
@@ -45,7 +46,7 @@ def attnimg(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Classify and enhance folders of images with attention CNNs, and see where the net looked."""
+    """Classify, segment and enhance folders of images with attention CNNs, and see where the net looked."""
 
 
 def main() -> NoReturn:

@@ -80,7 +80,7 @@ def train_classify(
         from attnimg.training.train_classifier import train_classifier
     from attnimg.training.recipe import ClassifyRecipe
 
-    _train(train_classifier, ClassifyRecipe, "finetune" if run.start_from else "objects-cpu", data, run)
+    _train(train_classifier, ClassifyRecipe, "objects-cpu", data, run)
 
 
 @app.command("enhance")
@@ -107,6 +107,31 @@ def train_enhance(
     _train(train_enhancer, EnhanceRecipe, "night-cpu", data, run, synthesise=synthesise)
 
 
+@app.command("segment")
+@spread
+def train_segment(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA", help="Folder with classes.json, and train/ and val/, each with images/ and masks/."
+        ),
+    ],
+    run: Run,
+) -> None:
+    """Train a segmenter on photos and their masks, of one name but for the ending.
+
+    A mask's pixels are the indices of the classes in classes.json: {"classes": ["sky", ...], "colors": [[128, 128,
+    128], ...], "void": 255}. --from takes a segmenter, or a classifier for its backbone. The run's folder takes
+    recipe.toml, log.csv, curves.png, the state that --resume goes on from, and at the end the weights for `attnimg
+    segment --model`, whose path is printed. An interrupted run can be resumed.
+    """
+    with _extra():
+        from attnimg.training.train_segmenter import train_segmenter
+    from attnimg.training.recipe import SegmentRecipe
+
+    _train(train_segmenter, SegmentRecipe, "street-cpu", data, run)
+
+
 @contextmanager
 def _extra() -> Iterator[None]:
     try:
@@ -130,7 +155,7 @@ def _train(
     choose_device(run.device)
     check_folder(run.output, run.resume)
     recipe = load_recipe(
-        run.recipe or (str(run.output / RECIPE) if run.resume else default),
+        run.recipe or (str(run.output / RECIPE) if run.resume else "finetune" if run.start_from else default),
         kind,
         epochs=run.epochs,
         batch_size=run.batch_size,

@@ -10,6 +10,7 @@ from pathlib import Path
 from attnimg.evaluation.classification import ClassificationMetrics
 from attnimg.evaluation.enhancement import PhotoMetrics
 from attnimg.evaluation.plots import draw_confusion, draw_reliability
+from attnimg.evaluation.segmentation import SegmentationMetrics
 
 
 def write_report(folder: Path, metrics: ClassificationMetrics, classes: Mapping[str, str], **about: str) -> list[Path]:
@@ -44,7 +45,28 @@ def write_photo_report(folder: Path, metrics: PhotoMetrics, names: Sequence[str]
     return [path, _write_csv(folder / "per-image.csv", ("name", *metrics.rows[0]), rows)]
 
 
-def _write_metrics(folder: Path, metrics: ClassificationMetrics | PhotoMetrics, about: Mapping[str, str]) -> Path:
+def write_mask_report(folder: Path, metrics: SegmentationMetrics, **about: str) -> list[Path]:
+    """Write metrics.json, per-class.csv, confusion.csv and confusion.png, which count pixels; return their paths.
+
+    folder, about: as for `write_report`. In per-class.csv a value is empty where none exists. ValueError: no pixels
+    were judged. Unavailable: matplotlib is missing; the tables are written all the same.
+    """
+    confusion = metrics.confusion.tolist()
+    measures = (values.tolist() for values in (metrics.iou(), metrics.boundary_f()))
+    columns = zip(range(len(confusion)), metrics.labels, map(sum, confusion), *measures, strict=True)
+    header = ("id", "label", "pixels", "iou", "boundary_f")
+    rows = ([label, *row] for label, row in zip(metrics.labels, confusion, strict=True))
+    return [
+        _write_metrics(folder, metrics, about),
+        _write_csv(folder / "per-class.csv", header, columns),
+        _write_csv(folder / "confusion.csv", ("label", *metrics.labels), rows),
+        draw_confusion(folder / "confusion.png", metrics.confusion, metrics.labels),
+    ]
+
+
+def _write_metrics(
+    folder: Path, metrics: ClassificationMetrics | PhotoMetrics | SegmentationMetrics, about: Mapping[str, str]
+) -> Path:
     text = json.dumps({**about, "images": metrics.images, **dict(metrics.results())}, indent=2, allow_nan=False)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "metrics.json"

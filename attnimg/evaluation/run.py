@@ -9,14 +9,18 @@ from pathlib import Path
 import torch
 
 from attnimg.datasets.classes import find_examples
+from attnimg.datasets.masks import Mask, find_masked, read_class_table, read_masked
 from attnimg.datasets.pairs import find_pairs
 from attnimg.datasets.reading import find_photos, read_all, read_photo
 from attnimg.errors import UsageError
 from attnimg.evaluation.classification import ClassificationMetrics
 from attnimg.evaluation.enhancement import EnhancementMetrics, NoReferenceMetrics, PhotoMetrics
+from attnimg.evaluation.segmentation import SegmentationMetrics
 from attnimg.images.picture import Pixels
 from attnimg.tasks.classify import Classifier, Prepared
 from attnimg.tasks.enhance import Enhancer
+from attnimg.tasks.segment import Prepared as PreparedPhoto
+from attnimg.tasks.segment import Segmenter
 
 Watch = Callable[[int, int], None]
 
@@ -75,6 +79,31 @@ def evaluate_enhancer(
             metrics.update(photo, enhancer(photo))
             watch(metrics.images, len(files))
     return tuple(str(Path(file).relative_to(root)) for file in files), metrics
+
+
+def evaluate_segmenter(
+    segmenter: Segmenter, data: Path, *, workers: int = 2, watch: Watch = lambda done, total: None
+) -> SegmentationMetrics:
+    """Segment the photos of DATA/val (or DATA itself, without one) and compare them with their masks.
+
+    watch: as for the classifier. UsageError: the classes are not the model's, or files cannot be used; these are all
+    looked at, and named.
+    """
+    part, table = _measured_part(data), read_class_table(data)
+    ours, theirs = ([c.label for c in classes] for classes in (segmenter.classes, table.classes))
+    if ours != theirs:
+        raise UsageError(f"The data set's classes are {', '.join(theirs)}; the model has {', '.join(ours)}.")
+    examples = find_masked(part)
+    metrics = SegmentationMetrics(ours, outlines=True)
+
+    def prepare(files: tuple[str, str]) -> tuple[PreparedPhoto, Mask]:
+        photo, mask = read_masked(files, table)
+        return segmenter.prepare(photo), mask
+
+    for prepared, truth in read_all(examples, prepare, workers=workers):
+        metrics.update(segmenter.predict([prepared])[0].mask, truth)
+        watch(metrics.images, len(examples))
+    return metrics
 
 
 def _read_pair(pair: tuple[str, str]) -> tuple[Pixels, Pixels]:

@@ -11,12 +11,14 @@ from torch import nn
 from attnimg.nets.classifier import Classifier, ClassifierConfig
 from attnimg.nets.configuration import build_config
 from attnimg.nets.enhancer import Enhancer, EnhancerConfig
+from attnimg.nets.segmenter import Segmenter, SegmenterConfig
 
-Config = ClassifierConfig | EnhancerConfig
+Config = ClassifierConfig | EnhancerConfig | SegmenterConfig
 
 NETS: dict[str, tuple[type[Config], type[nn.Module]]] = {
     "classifier": (ClassifierConfig, Classifier),
     "enhancer": (EnhancerConfig, Enhancer),
+    "segmenter": (SegmenterConfig, Segmenter),
 }
 """By the name in a header: what a net looks like, and the net."""
 

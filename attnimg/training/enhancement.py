@@ -53,7 +53,7 @@ class Enhancement:
     UsageError: a photo is smaller than the crops.
     """
 
-    score = "psnr"
+    score = "ssim"  # PSNR says more of how bright a few scenes were meant to be, and swings from epoch to epoch
 
     def __init__(self, recipe: EnhanceRecipe, train: PhotoPairs, validation: PhotoPairs) -> None:
         self.recipe, self.train, self.validation = recipe, train, validation

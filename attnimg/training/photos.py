@@ -10,25 +10,29 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from attnimg.datasets.masks import ClassTable, read_masked
 from attnimg.datasets.reading import read_all, read_photo
+from attnimg.images.picture import to_bytes
 
 SAY_EVERY = 500  # photos; some seconds
 
 
 class Photos:
-    """A sequence of photos, H x W x 3 uint8 each, that lie behind one another in a memory-mapped file."""
+    """A sequence of photos, H x W x channels uint8 each, that lie behind one another in a memory-mapped file."""
 
-    def __init__(self, path: Path, sizes: Sequence[Sequence[int]]) -> None:
+    def __init__(self, path: Path, sizes: Sequence[Sequence[int]], channels: int = 3) -> None:
         self._pixels = np.memmap(path, np.uint8, "r") if sizes else np.empty(0, np.uint8)
+        self.channels = channels
         self.sizes = [(height, width) for height, width in sizes]
-        self._ends = np.cumsum([3 * height * width for height, width in self.sizes]).tolist()
+        self._ends = np.cumsum([channels * height * width for height, width in self.sizes]).tolist()
 
     def __len__(self) -> int:
         return len(self.sizes)
 
     def __getitem__(self, i: int) -> NDArray[np.uint8]:
         height, width = self.sizes[i]
-        return self._pixels[self._ends[i] - 3 * height * width : self._ends[i]].reshape(height, width, 3)
+        begin = self._ends[i] - self.channels * height * width
+        return self._pixels[begin : self._ends[i]].reshape(height, width, self.channels)
 
 
 def keep_photos(
@@ -38,17 +42,55 @@ def keep_photos(
 
     A later run finds the file and decodes nothing. UsageError: some cannot be read; it names them.
     """
-    stats = [(f, (s := Path(f).stat()).st_size, s.st_mtime_ns) for f in files]
-    path = folder / f"photos-{hashlib.sha256(json.dumps(stats).encode()).hexdigest()[:16]}.bin"
+
+    def read(example: tuple[str, ...]) -> NDArray[np.uint8]:
+        return to_bytes(read_photo(example[0]).pixels)
+
+    return _keep([(file,) for file in files], read, folder, "photos", 3, workers, say)
+
+
+def keep_masked(
+    files: Sequence[tuple[str, str]],
+    table: ClassTable,
+    folder: Path,
+    *,
+    workers: int = 2,
+    say: Callable[[str], None] = lambda line: None,
+) -> Photos:
+    """Decode photos with their masks, as `keep_photos` does: red, green, blue, and class id or `masks.VOID`.
+
+    UsageError: as `masks.read_masked`; all files that cannot be used are named.
+    """
+
+    def read(example: tuple[str, ...]) -> NDArray[np.uint8]:
+        photo, mask = read_masked((example[0], example[1]), table)
+        return np.dstack([to_bytes(photo), mask])
+
+    return _keep(files, read, folder, f"masked-{len(table.classes)}-{table.void}", 4, workers, say)
+
+
+def _keep(
+    examples: Sequence[tuple[str, ...]],
+    read: Callable[[tuple[str, ...]], NDArray[np.uint8]],
+    folder: Path,
+    kind: str,
+    channels: int,
+    workers: int,
+    say: Callable[[str], None],
+) -> Photos:
+    stats = [(file, (s := Path(file).stat()).st_size, s.st_mtime_ns) for example in examples for file in example]
+    path = folder / f"{kind}-{hashlib.sha256(json.dumps(stats).encode()).hexdigest()[:16]}.bin"
     index = path.with_suffix(".json")
     if not index.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         sizes: list[tuple[int, ...]] = []
-        with path.open("wb") as file:
-            for pixels in read_all(files, lambda name: read_photo(name).pixels, workers=workers):
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            for pixels in read_all(examples, read, workers=workers):
                 sizes.append(pixels.shape[:2])
-                file.write((pixels if pixels.dtype == np.uint8 else (pixels // 257).astype(np.uint8)).data)
+                file.write(pixels.data)
                 if len(sizes) % SAY_EVERY == 0:
-                    say(f"read {len(sizes):,} of {len(files):,} photos")
+                    say(f"read {len(sizes):,} of {len(examples):,} photos")
+        partial.rename(path)
         index.write_text(json.dumps(sizes))
-    return Photos(path, json.loads(index.read_text()))
+    return Photos(path, json.loads(index.read_text()), channels)

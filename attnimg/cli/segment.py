@@ -1,0 +1,226 @@
+"""`attnimg segment`: photos into masks of classes that other tools can read, and what the net went by."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+
+import typer
+
+from attnimg import checkpoints
+from attnimg.cli.batch import Search, print_plan, run_batch
+from attnimg.cli.console import Console
+from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, spread
+from attnimg.cli.segment_batch import BatchFiles
+from attnimg.cli.segment_extras import Beside, Chosen, Extras
+from attnimg.cli.single import write_to_stdout
+from attnimg.cli.status import ExitStatus
+from attnimg.errors import UsageError
+from attnimg.images.find import Source
+from attnimg.images.formats import has_image_extension
+from attnimg.images.place import Placer, Target
+from attnimg.results import Area, Record, Segmented, Skipped
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from attnimg.images.masks import Mask
+    from attnimg.tasks.segment import Prepared, Segmenter
+    from attnimg.tasks.segment import Segmented as Outcome
+
+MASK = ".png"
+STDOUT = Path("-")
+SMALLEST = 32  # pixels; of less a net that halves four times sees nothing
+
+
+@spread
+def segment(
+    inputs: Inputs,
+    outputs: Outputs,
+    extras: Extras,
+    compute: Compute,
+    report: Report,
+    *,
+    model: Model = "street",
+    resize: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|none|N",
+            help="Shortest side in pixels at which photos are seen; auto: the model's own; none: theirs.",
+        ),
+    ] = "auto",
+    tta: Annotated[bool, typer.Option("--tta", help="See each photo mirrored as well, and average.")] = False,
+) -> None:
+    """Say of every pixel of photos what it shows, as masks whose values are class ids.
+
+    -o is a folder, or a file for a single photo. Each photo becomes <stem>.png, an 8-bit PNG with the classes' colours
+    for its palette, as large as the upright photo; 255 is of no class. Records go to stdout, one per photo, in order.
+    """
+    if outputs.output is None:
+        raise UsageError("Masks need a place. Say into which folder with -o DIR.")
+    console = Console.of_process(report.quiet)
+    seen_at = _read_resize(resize)
+    header = checkpoints.read_header(checkpoints.find(model))
+    chosen = Chosen.of(extras, [entry["label"] for entry in header.get("classes", ())], model)
+    search = Search(inputs, outputs.output)
+    to_stdout, only = outputs.output == STDOUT, _find_single_file(outputs.output)
+    sources = search.all() if outputs.overwrite or to_stdout or only else []
+    if (to_stdout or only) and len(sources) > 1:
+        raise UsageError(f"-o {outputs.output} takes one photo, and {len(sources)} were found. Name a folder.")
+    replaced = sources if outputs.overwrite else []
+    placer = Placer(
+        Path() if to_stdout else only.parent if only else outputs.output,
+        overwrite=outputs.overwrite,
+        skip_existing=outputs.skip_existing,
+        inputs=replaced,
+    )
+    beside = Beside(extras, chosen, overlay=outputs.overlay, overwrite=outputs.overwrite)
+    naming = Naming(placer, only, beside.endings)
+    batch = BatchFiles(extras.coco, extras.summary, overwrite=outputs.overwrite, inputs=replaced)
+    if to_stdout and (beside.endings or batch.paths):
+        raise UsageError("-o - writes one mask and nothing else. For other files beside it name a folder.")
+    if outputs.dry_run:
+        status = print_plan(search, (lambda _: [Target(STDOUT)]) if to_stdout else naming.plan, console)
+        for path in batch.paths:
+            console.print(f"all -> {path}")
+        raise typer.Exit(status)
+
+    # Only now, as this takes seconds.
+    from attnimg.tasks.segment import load_segmenter
+
+    segmenter = load_segmenter(model, device=compute.device, precision=compute.precision, resize=seen_at, tta=tta)
+    job = SegmentJob(segmenter, naming, beside, batch, max_pixels=inputs.max_pixels)
+    if to_stdout and sources:
+        raise typer.Exit(write_to_stdout(job, sources[0], console, advice="Try a smaller --resize, or --device cpu."))
+    finish = batch.start(segmenter.classes)
+    status = run_batch(search, job, Segmented, compute=compute, report=report, console=console, finish=finish)
+    for complaint in batch.write():
+        console.complain(complaint)
+        status = ExitStatus.SOME_FAILED
+    raise typer.Exit(status)
+
+
+class Naming:
+    """Decides where the files of a photo go. only: the one file that was asked for with -o FILE. endings: of others."""
+
+    def __init__(self, placer: Placer, only: Path | None, endings: Sequence[str]) -> None:
+        self.placer, self.only, self.endings = placer, only, endings
+
+    def plan(self, source: Source) -> Iterator[Target]:
+        """Claim the names of all files of a photo, its mask's first. Raises ImageError: collision, exists."""
+        if self.only is not None:
+            source = replace(source, relative=PurePath(self.only.name))
+        for ending in (self.only.suffix if self.only else MASK, *self.endings):
+            yield self.placer.place(source, ending)
+
+
+class Ready(NamedTuple):
+    """A photo that is decoded and scaled, and the files that it becomes, by ending. photo: H x W x 3 as it is."""
+
+    prepared: Prepared
+    photo: NDArray[np.uint8] | None
+    targets: dict[str, Path]
+    note: str | None
+
+
+class SegmentJob:
+    """Segmentation as the stream sees it."""
+
+    def __init__(
+        self, segmenter: Segmenter, naming: Naming, beside: Beside, batch: BatchFiles, *, max_pixels: int
+    ) -> None:
+        self.segmenter, self.naming, self.beside, self.batch = segmenter, naming, beside, batch
+        self.max_pixels = max_pixels
+        self._targets: dict[tuple[str, PurePath], dict[str, Path]] = {}
+
+    def admit(self, source: Source) -> Record | None:
+        """Claim the names."""
+        targets = dict(zip((MASK, *self.naming.endings), self.naming.plan(source), strict=True))
+        if targets[MASK].skip:
+            return Skipped(source.path, os.fspath(targets[MASK].path))
+        self._targets[source.path, source.relative] = {e: t.path for e, t in targets.items() if not t.skip}
+        return None
+
+    def read(self, source: Source) -> Ready:
+        """Decode no larger than the net needs, and scale; once more at full size for what is drawn on the photo."""
+        from attnimg.images.read import read
+
+        targets = self._targets.pop((source.path, source.relative), {})
+        picture = read(source, max_pixels=self.max_pixels, shortest=self.segmenter.shortest)
+        pixels = picture.on_white()
+        prepared = self.segmenter.prepare(pixels, picture.size)
+        if not self.beside.needs_photo:
+            return Ready(prepared, None, targets, picture.note)
+        if pixels.shape[1::-1] != picture.size:  # so that drawing changes no mask
+            pixels = read(source, max_pixels=self.max_pixels).on_white()
+        shallow = pixels if pixels.dtype == "uint8" else pixels // 257
+        return Ready(prepared, shallow.astype("uint8", copy=False), targets, picture.note)
+
+    def shape(self, ready: Ready) -> Hashable:
+        """Photos that the net sees at one size go together."""
+        return ready.prepared.pixels.shape
+
+    def pixels(self, ready: Ready) -> int:
+        """Count those that the net sees, those of the photo where it is kept, and a third for those of the mask."""
+        width, height = ready.prepared.size
+        return (ready.prepared.pixels.size + width * height * (1 if ready.photo is None else 4)) // 3
+
+    def predict(self, batch: list[Ready]) -> Sequence[Outcome]:
+        """Run the net."""
+        return self.segmenter.predict(
+            [ready.prepared for ready in batch],
+            attention=self.beside.needs_attention,
+            scores=self.beside.needs_scores,
+        )
+
+    def encode(self, ready: Ready, outcome: Outcome) -> memoryview:
+        """Return the file of a mask."""
+        return self._encode(self.beside.settle(outcome.mask))
+
+    def _encode(self, mask: Mask) -> memoryview:
+        from attnimg.images.masks import encode_mask
+
+        return encode_mask(mask, [c.color for c in self.segmenter.classes])
+
+    def write(self, source: Source, ready: Ready, outcome: Outcome) -> Segmented:
+        """Write the mask, and what stands beside it."""
+        from attnimg.images.write import write_bytes
+
+        classes, targets = self.segmenter.classes, ready.targets
+        mask = self.beside.settle(outcome.mask)
+        areas = measure(mask, [c.label for c in classes])
+        written = self.beside.write(targets, ready.photo, outcome, mask, classes, areas)
+        # Last, for a mask that is there is what --skip-existing takes for done.
+        write_bytes(targets[MASK], self._encode(mask), overwrite=self.beside.overwrite)
+        output, (width, height) = os.fspath(targets[MASK]), ready.prepared.size
+        self.batch.note(output, mask, areas)
+        return Segmented(source.path, output, self.segmenter.model, width, height, areas, note=ready.note, **written)
+
+
+def measure(mask: Mask, labels: Sequence[str]) -> tuple[Area, ...]:
+    """Count the pixels of each class that is there, largest first."""
+    counts = [int((mask == i).sum()) for i in range(len(labels))]
+    largest_first = sorted(range(len(labels)), key=lambda i: -counts[i])
+    return tuple(Area(i, labels[i], counts[i], counts[i] / mask.size) for i in largest_first if counts[i])
+
+
+def _read_resize(value: str) -> int | Literal["auto"] | None:
+    if value == "auto":
+        return "auto"
+    if value == "none":
+        return None
+    if not value.isdecimal() or int(value) < SMALLEST:
+        raise UsageError(f"--resize is auto, none or a number of pixels, at least {SMALLEST}, not {value!r}.")
+    return int(value)
+
+
+def _find_single_file(output: Path) -> Path | None:
+    if output.is_dir() or not has_image_extension(os.fspath(output)):
+        return None
+    if output.suffix.lower() != MASK:
+        raise UsageError(f"Masks are PNG files, and {output} is none. Name a .png for a single photo, or a folder.")
+    return output

@@ -1,0 +1,149 @@
+"""What `attnimg segment` writes of all photos together, at the end: a COCO file, and a table of the classes' areas."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePath
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, Any
+
+from attnimg import __version__
+from attnimg.errors import ImageError, UsageError
+from attnimg.images.find import Source
+from attnimg.images.place import Placer
+from attnimg.results import Area, Record, Segmented
+
+if TYPE_CHECKING:
+    from attnimg.datasets.masks import SegmentClass
+    from attnimg.images.masks import Mask
+
+
+class BatchFiles:
+    """Gathers what is known of each photo, on disk, and writes the files when all photos are done.
+
+    coco, summary: where to; None: not wanted. inputs: all the sources, asked for with `overwrite` only. UsageError: a
+    file is there already, or cannot be one.
+    """
+
+    def __init__(self, coco: Path | None, summary: Path | None, *, overwrite: bool, inputs: Sequence[Source]) -> None:
+        self._overwrite = overwrite
+        self._coco, self._summary = coco, summary
+        for option, path, ending in (("--coco", coco, ".json"), ("--summary", summary, ".csv")):
+            if path is not None:
+                _check(option, path, ending, overwrite, inputs)
+        self.paths = [path for path in (coco, summary) if path is not None]
+        self._annotations: dict[str, list[dict[str, Any]]] = {}  # by output, until the photo's turn comes
+        self._totals: dict[int, list[int]] = {}  # by class: pixels, photos
+        self._pixels = 0
+
+    def note(self, output: str, mask: Mask, areas: Sequence[Area]) -> None:
+        """Take what a record does not hold; for any thread, before the record is known."""
+        if self._coco is not None:
+            self._annotations[output] = [_annotate(mask, area) for area in areas]
+
+    def start(self, classes: Sequence[SegmentClass]) -> Callable[[Record], Record] | None:
+        """Return what takes each record, in order, and returns it as it is; None when no file is wanted."""
+        self._classes = classes
+        if self._coco is not None:
+            self._images, self._spooled = Spool(), Spool()
+        return self._collect if self.paths else None
+
+    def _collect(self, record: Record) -> Record:
+        if isinstance(record, Segmented):
+            self._pixels += record.width * record.height
+            for area in record.classes:
+                total = self._totals.setdefault(area.id, [0, 0])
+                total[0] += area.pixels
+                total[1] += 1
+            if self._coco is not None:
+                number = self._images.count + 1
+                size = {"width": record.width, "height": record.height}
+                self._images.add({"id": number, "file_name": record.path, **size})
+                for annotation in self._annotations.pop(record.output):
+                    self._spooled.add({"id": self._spooled.count + 1, "image_id": number, **annotation})
+        return record
+
+    def write(self) -> Iterator[str]:
+        """Write the files, each whole or not at all, and yield what went wrong."""
+        from attnimg.images.write import put
+
+        for path, make in ((self._coco, self._make_coco), (self._summary, self._make_summary)):
+            if path is not None:
+                try:
+                    put(path, make, overwrite=self._overwrite)
+                except ImageError as error:
+                    yield f"attnimg: {error}"
+
+    def _make_coco(self, temporary: Path) -> None:
+        categories = [{"id": c.id, "name": c.label, "supercategory": "", "color": list(c.color)} for c in self._classes]
+        with temporary.open("x", encoding="ascii") as file:
+            info = {"description": f"attnimg {__version__}"}
+            file.write(f'{{"info": {json.dumps(info)}, "categories": {json.dumps(categories)}, "images": [')
+            self._images.copy_to(file)
+            file.write('], "annotations": [')
+            self._spooled.copy_to(file)
+            file.write("]}\n")
+
+    def _make_summary(self, temporary: Path) -> None:
+        with temporary.open("x", encoding="utf-8", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(("id", "label", "pixels", "fraction", "photos"))
+            totals = [(c, *self._totals.get(c.id, (0, 0))) for c in self._classes]
+            for c, pixels, photos in sorted(totals, key=lambda row: -row[1]):
+                table.writerow((c.id, c.label, pixels, pixels / max(1, self._pixels), photos))
+
+
+class Spool:
+    """JSON values, put aside on disk one by one, as those of a large batch may not fit into memory."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._error: OSError | None = None
+        self._file: IO[str] = TemporaryFile("w+", encoding="ascii")  # noqa: SIM115 - its end is the process's
+
+    def add(self, value: dict[str, Any]) -> None:
+        """Put a value aside."""
+        self.count += 1
+        if self._error is None:
+            try:
+                self._file.write((",\n" if self.count > 1 else "\n") + json.dumps(value))
+            except OSError as error:  # the masks are to be written all the same
+                self._error = error
+
+    def copy_to(self, file: IO[str]) -> None:
+        """Write all values, parted by commas. OSError: one could not be put aside."""
+        if self._error is not None:
+            raise self._error
+        self._file.seek(0)
+        while chunk := self._file.read(1 << 20):
+            file.write(chunk)
+
+
+def _annotate(mask: Mask, area: Area) -> dict[str, Any]:
+    from attnimg.images.outlines import encode_runs
+
+    inside = mask == area.id
+    rows, columns = inside.any(1).nonzero()[0], inside.any(0).nonzero()[0]
+    top, left = int(rows[0]), int(columns[0])
+    return {
+        "category_id": area.id,
+        "area": area.pixels,
+        "bbox": [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top],
+        "iscrowd": 0,  # else readers pass over it
+        "segmentation": {"size": list(mask.shape), "counts": encode_runs(inside)},
+    }
+
+
+def _check(option: str, path: Path, ending: str, overwrite: bool, inputs: Sequence[Source]) -> None:
+    if path.suffix.lower() != ending or path.is_dir():
+        raise UsageError(f"{option} takes a file's name that ends in {ending}, and {path} is none. Name another.")
+    if os.path.lexists(path) and not overwrite:
+        raise UsageError(f"{option}: {path} is there already. Use --overwrite, or name another file.")
+    try:
+        source = Source(os.fspath(path), PurePath(path.name))
+        Placer(path.parent, overwrite=True, inputs=inputs).place(source, path.suffix)
+    except ImageError as error:
+        raise UsageError(f"{option}: {error}") from error

@@ -1,0 +1,46 @@
+"""A single image to stdout, for `-o -`: the file's bytes and no record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from attnimg.cli.console import Console
+from attnimg.cli.status import ExitStatus
+from attnimg.errors import ImageError
+from attnimg.images.find import Source
+from attnimg.results import Tally
+
+Ready = TypeVar("Ready")
+Outcome = TypeVar("Outcome")
+
+
+class Encoder(Protocol[Ready, Outcome]):
+    """The parts of a `pipeline.job.Job` that are needed, and its image's file."""
+
+    def read(self, source: Source) -> Ready:
+        """Decode the image."""
+
+    def predict(self, batch: list[Ready]) -> Sequence[Outcome]:
+        """Run the net."""
+
+    def encode(self, ready: Ready, outcome: Outcome) -> bytes | memoryview:
+        """Return the file."""
+
+
+def write_to_stdout(job: Encoder[Ready, Outcome], source: Source, console: Console, *, advice: str) -> ExitStatus:
+    """Write what becomes of one image, or complain. advice: what to try where memory does not suffice."""
+    try:
+        ready = job.read(source)
+        (outcome,) = job.predict([ready])
+        data = job.encode(ready, outcome)
+    except (ImageError, MemoryError) as error:
+        reason = f"Memory does not suffice for it. {advice}" if isinstance(error, MemoryError) else error
+        console.complain(f"{source.path}: {reason}")
+        console.say(Tally(failed=1).line(0))
+        return ExitStatus.SOME_FAILED
+    with console.printing():
+        console.out.buffer.write(data)
+        console.out.buffer.flush()
+    console.say(Tally(done=1).line(0))
+    return ExitStatus.OK

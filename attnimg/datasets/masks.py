@@ -1,0 +1,131 @@
+"""Data sets of masks: each photo with the class of every pixel.
+
+A part of DATA (`train/`, `val/`) holds `images/` and `masks/`, whose files pair by their path without its extension. A
+mask is an image of one 8-bit channel, grey or with a palette, as large as its upright photo, whose values are class
+indices; `classes.json` beside the parts names them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from attnimg.datasets.pairs import find_stems
+from attnimg.datasets.reading import read_photo
+from attnimg.errors import UsageError
+from attnimg.images.picture import Pixels
+
+VOID = 255
+"""In masks as they are handed out: a pixel that belongs to no class, or is not to be judged."""
+
+TABLE = "classes.json"
+FORM = '{"classes": ["sky", "road"], "colors": [[128, 128, 128], [128, 64, 128]], "void": 255}'
+
+Mask = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class SegmentClass:
+    """A class: the value of its pixels in masks, its readable label, its colour (RGB, 0 to 255)."""
+
+    id: int
+    label: str
+    color: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """The classes, in the order of their ids from 0, and the value of pixels that belong to none."""
+
+    classes: tuple[SegmentClass, ...]
+    void: int
+
+
+def read_class_table(data: Path) -> ClassTable:
+    """Return what classes.json says, in DATA or, where DATA is a part of a data set, beside it.
+
+    `void` may be left out, and is 255 then. UsageError: it is not there, or not as `FORM` is.
+    """
+    if not data.is_dir():
+        raise UsageError(f"{data} is not a folder; give the one that holds the data set.")
+    listing = next((f / TABLE for f in (data, data.resolve().parent) if (f / TABLE).is_file()), None)
+    if listing is None:
+        raise UsageError(f"{data / TABLE} is not there. It names the classes of the masks' values 0, 1, ...: {FORM}.")
+    try:
+        return _build_table(json.loads(listing.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(f"{listing} is no table of classes, as {FORM} is: {error!r}.") from error
+
+
+def _build_table(values: dict[str, Any]) -> ClassTable:
+    labels, colors, void = values["classes"], values["colors"], values.get("void", VOID)
+    named = [isinstance(label, str) and label and label.isprintable() for label in labels]
+    if type(labels) is not list or not all(named) or not 2 <= len(set(labels)) == len(labels) <= VOID:
+        raise ValueError("classes must be 2 to 255 different names")
+    if len(colors) != len(labels) or not all(map(_is_color, colors)):
+        raise ValueError("colors must give red, green and blue, 0 to 255, for each class")
+    if type(void) is not int or not len(labels) <= void <= VOID:
+        raise ValueError("void must be a value up to 255 that is no class")
+    pairs = enumerate(zip(labels, colors, strict=True))
+    return ClassTable(tuple(SegmentClass(i, label, tuple(color)) for i, (label, color) in pairs), void)
+
+
+def _is_color(color: Any) -> bool:
+    return isinstance(color, list) and len(color) == 3 and all(type(v) is int and 0 <= v <= 255 for v in color)
+
+
+def find_masked(root: Path) -> list[tuple[str, str]]:
+    """Return the photos below root/images, each with its mask below root/masks, sorted by name.
+
+    UsageError: a folder is missing or empty, a file has no partner, or something below cannot be read.
+    """
+    for folder in (root / "images", root / "masks"):
+        if not folder.is_dir():
+            raise UsageError(f"{folder} is not there. A part of the data set holds images/ and masks/, paired by name.")
+    images, masks = find_stems(root / "images"), find_stems(root / "masks")
+    alone = [images[stem] for stem in sorted(images.keys() - masks.keys())]
+    alone += [masks[stem] for stem in sorted(masks.keys() - images.keys())]
+    if alone:
+        more = f", nor have {len(alone) - 1} more" if len(alone) > 1 else ""
+        raise UsageError(
+            f"{alone[0]} has no partner in the other folder{more}. Photo and mask have one name but for the ending."
+        )
+    return [(images[stem], masks[stem]) for stem in sorted(images)]
+
+
+def read_masked(files: tuple[str, str], table: ClassTable) -> tuple[Pixels, Mask]:
+    """Read a photo, H x W x 3, and its mask, H x W uint8 of class ids and `VOID`.
+
+    UsageError, whose message begins with the file's name: one cannot be read, or the mask is none, is of another size,
+    or holds a value that is no class.
+    """
+    photo, mask = read_photo(files[0]).on_white(), read_mask(files[1], table)
+    if photo.shape[:2] != mask.shape:
+        sizes = [f"{width} x {height}" for height, width in (mask.shape, photo.shape[:2])]
+        raise UsageError(f"{files[1]} has {sizes[0]} pixels, but {files[0]} {sizes[1]}.")
+    return photo, mask
+
+
+def read_mask(file: str, table: ClassTable) -> Mask:
+    """Read a mask, H x W uint8 of class ids and `VOID`. UsageError: as `read_masked`."""
+    try:
+        with Image.open(file) as image:
+            mode, values = image.mode, np.asarray(image)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UsageError(f"{file}: It cannot be read as a mask: {error}.") from error
+    if mode not in ("L", "P"):
+        raise UsageError(
+            f"{file}: Its pixels are {mode}, no class ids. Save masks as PNG, grey of 8 bits or a palette."
+        )
+    known = [*(c.id for c in table.classes), table.void]
+    if wrong := sorted(set(np.unique(values).tolist()).difference(known)):
+        last = len(table.classes) - 1
+        raise UsageError(f"{file}: It has pixels of {wrong[0]}, but classes are 0 to {last}, and void is {table.void}.")
+    mask: Mask = np.where(values == table.void, np.uint8(VOID), values)
+    return mask

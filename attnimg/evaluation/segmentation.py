@@ -1,0 +1,105 @@
+"""What a segmenter is worth: fed mask after mask, it yields (name, value) at the end.
+
+Intersection over union, of pixels counted over all photos, is the field's figure. It hardly sees whether outlines are
+where they ought to be, which the boundary F-score tells (Csurka et al. 2013, What is a good evaluation measure for
+semantic segmentation?, https://doi.org/10.5244/C.27.32).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attnimg.datasets.masks import VOID, Mask
+
+TOLERANCE = 0.0075  # of the photo's diagonal, as in the paper: how far an outline may be from where it belongs
+
+
+class SegmentationMetrics:
+    """Counts pixels by true and predicted class.
+
+    labels: of the K classes. outlines: whether to score these too, which takes longer than all else. `confusion` is
+    K x K int64 pixels, the true class by row, the predicted one by column; void pixels are left out of account.
+    """
+
+    def __init__(self, labels: Sequence[str], *, outlines: bool = False) -> None:
+        self.labels, self.outlines = tuple(labels), outlines
+        self.images = 0
+        self.confusion = torch.zeros(len(labels), len(labels), dtype=torch.int64)
+        self._scores: list[list[float]] = [[] for _ in labels]
+
+    def update(self, predicted: Mask, truth: Mask) -> None:
+        """Add a photo. Both: H x W uint8 of class ids; truth may hold `VOID`."""
+        classes, judged = len(self.labels), truth != VOID
+        places = truth[judged].astype(np.int64) * classes + predicted[judged]
+        self.confusion += torch.from_numpy(np.bincount(places, minlength=classes**2).reshape(classes, classes))
+        self.images += 1
+        if self.outlines:
+            for class_, score in score_outlines(np.where(judged, predicted, np.uint8(VOID)), truth).items():
+                self._scores[class_].append(score)
+
+    def iou(self) -> Tensor:
+        """Return intersection over union of each class, K, in [0, 1]; NaN for one neither true nor predicted."""
+        right = self.confusion.diagonal().double()
+        return right / (self.confusion.sum(0) + self.confusion.sum(1) - right)
+
+    def boundary_f(self) -> Tensor:
+        """Return each class's boundary F-score, K, in [0, 1]: the mean over photos; NaN for one without outlines."""
+        return torch.tensor([np.mean(s) if s else np.nan for s in self._scores], dtype=torch.float64)
+
+    def results(self) -> Iterator[tuple[str, float]]:
+        """Yield miou, pixel_accuracy and, with outlines, boundary_f and each class's iou: fractions in [0, 1].
+
+        Means are over the classes that occur, in truth or prediction; what no class has is not yielded. ValueError: no
+        pixel was judged.
+        """
+        if not self.confusion.any():
+            raise ValueError("There is nothing to say about no pixels: feed update first.")
+        iou = self.iou()
+        yield "miou", float(iou.nanmean())
+        yield "pixel_accuracy", int(self.confusion.trace()) / int(self.confusion.sum())
+        if self.outlines:
+            named = [("boundary_f", float(self.boundary_f().nanmean()))]
+            named += [(f"iou {label}", value) for label, value in zip(self.labels, iou.tolist(), strict=True)]
+            yield from ((name, value) for name, value in named if not np.isnan(value))
+
+
+def score_outlines(predicted: Mask, truth: Mask) -> dict[int, float]:
+    """Return the boundary F-score, in [0, 1], of each class that has an outline in either mask.
+
+    Both: H x W of class ids, `VOID` at the same places. Precision is the share of the predicted outline that lies
+    within `TOLERANCE` of the true one, recall that of the true one so near the predicted one; F is 2PR / (P + R).
+    """
+    reach = TOLERANCE * float(np.hypot(*truth.shape))
+    ours, theirs = find_outlines(predicted), find_outlines(truth)
+    scores = {}
+    for class_ in sorted(set(np.unique(predicted[ours])) | set(np.unique(truth[theirs]))):
+        a, b = ours & (predicted == class_), theirs & (truth == class_)
+        precision, recall = _share_near(a, b, reach), _share_near(b, a, reach)
+        scores[int(class_)] = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    return scores
+
+
+def find_outlines(mask: Mask) -> NDArray[np.bool_]:
+    """Tell of each pixel whether it belongs to a class and one of its four neighbours to another."""
+    outlines = np.zeros(mask.shape, bool)
+    for ahead, behind in (
+        ((slice(1, None),), (slice(None, -1),)),
+        ((slice(None), slice(1, None)), (slice(None), slice(None, -1))),
+    ):
+        differ = (mask[ahead] != mask[behind]) & (mask[ahead] != VOID) & (mask[behind] != VOID)
+        outlines[ahead] |= differ
+        outlines[behind] |= differ
+    return outlines
+
+
+def _share_near(points: NDArray[np.bool_], others: NDArray[np.bool_], reach: float) -> float:
+    if not points.any() or not others.any():
+        return 0.0
+    distances = cv2.distanceTransform((~others).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return float((distances[points] <= reach).mean())

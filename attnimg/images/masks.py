@@ -1,0 +1,86 @@
+"""Masks: H x W bytes, each the id of its pixel's class, or `VOID`. As files they are PNGs with the classes' colours."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin  # noqa: F401 - makes the format known to Pillow
+
+from attnimg.images.opencv import memory_errors
+
+VOID = 255  # of no class
+
+Mask = NDArray[np.uint8]
+Color = tuple[int, int, int]
+
+
+def make_palette(colors: Sequence[Color]) -> NDArray[np.uint8]:
+    """Return 256 x 3 RGB: the classes' colours, and black."""
+    palette = np.zeros((256, 3), np.uint8)
+    palette[: len(colors)] = colors
+    return palette
+
+
+def encode_mask(mask: Mask, colors: Sequence[Color]) -> memoryview:
+    """Encode a mask as an 8-bit PNG with a palette of 256 entries."""
+    image = Image.fromarray(mask)
+    image.putpalette(make_palette(colors).tobytes())
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=4)  # of areas of one colour, more packs hardly better
+    return file.getbuffer()
+
+
+def keep_only(mask: Mask, ids: Sequence[int]) -> Mask:
+    """Return a mask whose other classes are `VOID`."""
+    table = np.full(256, VOID, np.uint8)
+    table[list(ids)] = ids
+    return table[mask]
+
+
+@memory_errors()
+def drop_small(mask: Mask, least: int) -> Mask:
+    """Give regions of fewer than `least` pixels to the larger one with which they share the longest border.
+
+    A region is what hangs together by its pixels' sides. Where all are smaller, the largest stay. Raises MemoryError.
+    """
+    labels, sizes, classes = _find_regions(mask)
+    count = len(sizes)
+    small = sizes < min(least, sizes.max())
+    if not small.any():
+        return mask
+    borders = []
+    for one, other in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        differ = labels[one] != labels[other]
+        a, b = labels[one][differ].astype(np.int64), labels[other][differ].astype(np.int64)
+        borders += [a * count + b, b * count + a]
+    pairs, lengths = np.unique(np.concatenate(borders), return_counts=True)
+    here, there = np.divmod(pairs, count)
+    owner = np.arange(count)
+    while small.any():  # what lies among small ones only waits for the next round
+        meet = small[here] & ~small[there]
+        pairs, index = np.unique(here[meet] * count + owner[there[meet]], return_inverse=True)
+        order = np.argsort(np.bincount(index, lengths[meet]), kind="stable")
+        regions, takers = np.divmod(pairs[order], count)
+        owner[regions] = takers  # of several for one region the last counts
+        small[regions] = False
+    result: Mask = classes[owner][labels]
+    return result
+
+
+def _find_regions(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.uint8]]:
+    """Return the number of each pixel's region, H x W, and the regions' sizes in pixels and classes."""
+    labels = np.zeros(mask.shape, np.int32)
+    sizes: list[int] = []
+    classes: list[int] = []
+    for value in range(256):
+        inside = mask == value
+        if inside.any():
+            _, own, stats, _ = cv2.connectedComponentsWithStats(inside.view(np.uint8), connectivity=4)
+            np.add(own, len(sizes) - 1, out=labels, where=inside)
+            sizes += stats[1:, cv2.CC_STAT_AREA].tolist()
+            classes += [value] * (len(stats) - 1)
+    return labels, np.array(sizes), np.array(classes, np.uint8)

@@ -1,0 +1,252 @@
+"""The segmenting predictor: sizes, windows, mirroring, batches, depths, and what is made of its scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from attnimg import attention
+from attnimg.nets.backbone import BackboneConfig
+from attnimg.nets.segmenter import Segmenter as Net
+from attnimg.nets.segmenter import SegmenterConfig
+from attnimg.tasks import scores, segment
+from attnimg.tasks.segment import ALIGNMENT, MULTIPLE, Segmenter, fade, fit, spans
+
+CLASSES = [
+    {"id": 0, "label": "sky", "color": [0, 0, 255]},
+    {"id": 1, "label": "road", "color": [255, 255, 255]},
+    {"id": 2, "label": "tree", "color": [0, 255, 0]},
+    {"id": 3, "label": "left/right", "color": [255, 0, 0]},
+]
+COLORS = np.array([c["color"] for c in CLASSES], np.uint8)
+HEADER = {
+    "task": "segment",
+    "architecture": {"name": "by-color"},
+    "classes": CLASSES,
+    "preprocessing": {"mean": [0.0] * 3, "std": [1.0] * 3, "size": 64},
+    "attention": "attention",
+}
+
+
+@dataclass(frozen=True)
+class ByColorConfig:
+    """Nothing is to be chosen."""
+
+
+class ByColor(nn.Module):
+    """Stands in for a net that was trained: tells the classes by their colours, at a quarter of the resolution."""
+
+    def __init__(self, config: ByColorConfig) -> None:
+        super().__init__()
+        self.attention = attention.build("region", 3)  # which begins uniform
+        self.logits = nn.Conv2d(3, len(COLORS), 1)
+        colors = torch.from_numpy(COLORS / np.float32(255))
+        with torch.no_grad():  # the square of the distance is |x|^2 - 2 x c + |c|^2
+            self.logits.weight.copy_(40 * colors[..., None, None])
+            self.logits.bias.copy_(-20 * (colors**2).sum(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.logits(self.attention(F.avg_pool2d(x, 4, ceil_mode=True)))
+        return logits
+
+
+def by_color(**options: Any) -> Segmenter:
+    return Segmenter(ByColor(ByColorConfig()), HEADER, model="by-color", **options).to("cpu")
+
+
+def random_net(**options: Any) -> Segmenter:
+    torch.manual_seed(0)
+    net = Net(SegmenterConfig(classes=4, backbone=BackboneConfig(widths=(8, 8, 16), depths=(1, 1, 1), heads=2)))
+    return Segmenter(net, HEADER, model="random", **options).to("cpu")
+
+
+def blocks(height: int, width: int, seed: int = 0, side: int = 16) -> NDArray[np.uint8]:
+    """Return a mask of squares."""
+    rng = np.random.default_rng(seed)
+    grid = rng.integers(0, len(COLORS), (-(-height // side), -(-width // side)), dtype=np.uint8)
+    return grid.repeat(side, 0).repeat(side, 1)[:height, :width]
+
+
+def agreement(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    assert a.shape == b.shape
+    return float((a == b).mean())
+
+
+@pytest.mark.parametrize("size", [(64, 96), (64, 64), (96, 64)])
+@pytest.mark.parametrize("across", [False, True])
+def test_every_pixel_gets_its_class(size: tuple[int, int], across: bool) -> None:
+    stripe = blocks(1, max(size))[0]  # of two classes nothing between them is a third
+    mask = np.broadcast_to(stripe[: size[1]], size) if across else np.broadcast_to(stripe[: size[0], None], size)
+    found = by_color()(COLORS[mask])
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, mask)
+    assert np.array_equal(by_color()(Image.fromarray(COLORS[mask])), mask)
+
+
+@pytest.mark.parametrize("resize", ["auto", 128, None])
+@pytest.mark.parametrize("size", [(200, 310), (61, 83), (333, 210), (40, 50)])
+def test_masks_have_the_photos_size(size: tuple[int, int], resize: Any) -> None:
+    mask = blocks(*size, side=20)
+    assert agreement(by_color(resize=resize)(COLORS[mask]), mask) > (0.85 if resize == "auto" else 0.93)
+
+
+@pytest.mark.parametrize("resize", ["auto", None])
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (7, 2000), (2000, 7), (3, 3)])
+def test_odd_sizes(size: tuple[int, int], resize: Any) -> None:
+    photo = np.broadcast_to(COLORS[2], (*size, 3))
+    assert (by_color(resize=resize)(photo) == 2).all()
+    segmenter = random_net(resize=resize)
+    (outcome,) = segmenter.predict([segmenter.prepare(photo)], attention=True, scores=True)
+    assert outcome.mask.shape == size
+    assert outcome.scores is not None
+    assert np.isfinite(outcome.scores).all()
+
+
+def test_a_photo_that_was_decoded_smaller_has_the_same_mask_at_its_own_size() -> None:
+    mask = blocks(256, 384, side=64)
+    segmenter = by_color()
+    small = segmenter.prepare(COLORS[mask[::2, ::2]], (384, 256))
+    assert small.pixels.shape == segmenter.prepare(COLORS[mask]).pixels.shape
+    assert agreement(segmenter.predict([small])[0].mask, mask) > 0.97
+
+
+@pytest.mark.parametrize(
+    ("size", "shortest", "seen"),
+    [
+        ((480, 360), 360, (480, 360)),
+        ((4000, 3000), 360, (480, 360)),
+        ((3000, 4000), 360, (360, 480)),
+        ((240, 180), 360, (480, 360)),
+        ((12000, 1000), 360, (4320, 360)),
+        ((9000, 7), 360, (9000, 8)),
+        ((1, 1), 360, (360, 360)),
+        ((1013, 757), None, (1016, 760)),
+        ((1, 1), None, (8, 8)),
+    ],
+)
+def test_how_large_photos_are_seen(size: tuple[int, int], shortest: int | None, seen: tuple[int, int]) -> None:
+    assert fit(size, shortest) == seen
+
+
+@pytest.mark.parametrize("window", [(768, 192), (64, 32), (96, 32)])
+def test_windows_cover_all_and_overlap(window: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segment, "WINDOW", window[0])
+    monkeypatch.setattr(segment, "OVERLAP", window[1])
+    for length in range(MULTIPLE, 4000, 5 * MULTIPLE):
+        found = list(spans(length))
+        assert (found[0].start, found[-1].stop) == (0, length)
+        for part, following in pairwise(found):
+            assert part.stop - following.start >= window[1]
+            assert part.start < following.start
+        assert all(part.start % ALIGNMENT == 0 and part.stop - part.start < window[0] + ALIGNMENT for part in found)
+        assert (fade(found[0], length, window[1]) > 0).all()
+
+
+def test_windows_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (200, 344, 3), dtype=np.uint8)
+    segmenter = by_color(resize=None)
+    (whole,) = segmenter.predict([segmenter.prepare(photo)], attention=True, scores=True)
+    monkeypatch.setattr(segment, "WINDOW", 96)
+    monkeypatch.setattr(segment, "OVERLAP", 32)
+    (parts,) = segmenter.predict([segmenter.prepare(photo)], attention=True, scores=True)
+    assert np.allclose(parts.scores, whole.scores, atol=1e-4)
+    assert np.allclose(parts.attention, whole.attention, atol=1e-5)
+    assert agreement(parts.mask, whole.mask) > 0.999
+
+
+def test_what_windows_disagree_on_fades_from_one_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segment, "WINDOW", 96)
+    monkeypatch.setattr(segment, "OVERLAP", 32)
+    segmenter = by_color(resize=None)
+    seen = iter((0.0, 1.0))
+    monkeypatch.setattr(segmenter._net, "forward", lambda x: torch.full((1, 4, 16, x.shape[3] // 4), next(seen)))
+    (outcome,) = segmenter.predict([segmenter.prepare(np.zeros((64, 160, 3), np.uint8))], scores=True)
+    assert outcome.scores is not None
+    row = outcome.scores[0, 0]
+    assert (row[:16].max(), row[24:].min()) == (0, 1)
+    assert np.diff(row[15:25]).min() > 0
+    assert np.diff(row).max() < 0.2
+
+
+def test_mirrored_photos_have_mirrored_masks() -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (61, 83, 3), dtype=np.uint8)
+    segmenter = random_net(tta=True)
+    there, back = (
+        segmenter.predict([segmenter.prepare(np.ascontiguousarray(p))], scores=True)[0].scores
+        for p in (photo, photo[:, ::-1])
+    )
+    assert there is not None
+    assert back is not None
+    assert np.allclose(there, back[..., ::-1], atol=1e-5)
+    plain = random_net()
+    assert not np.allclose(there, plain.predict([plain.prepare(photo)], scores=True)[0].scores, atol=1e-4)
+
+
+def test_a_batch_is_its_photos() -> None:
+    photos = [COLORS[blocks(64, 96, seed)] for seed in range(9)]
+    segmenter = random_net()
+    prepared = [segmenter.prepare(photo) for photo in photos]
+    prepared[3] = replace(prepared[3], size=(192, 128))
+    together = segmenter.predict(prepared, attention=True, scores=True)
+    for one, outcome in zip(prepared, together, strict=True):
+        (alone,) = segmenter.predict([one], attention=True, scores=True)
+        assert np.allclose(alone.scores, outcome.scores, atol=1e-4)
+        assert np.allclose(alone.attention, outcome.attention, atol=1e-5)
+        assert agreement(alone.mask, outcome.mask) > 0.999
+    assert together[3].mask.shape == (128, 192)
+    assert segmenter.predict([]) == []
+    found = segmenter(photos)
+    assert np.array_equal(found[0], segmenter(photos[0]))
+
+
+def test_only_what_is_asked_for_is_returned() -> None:
+    segmenter = by_color()
+    prepared = [segmenter.prepare(COLORS[blocks(64, 64)])]
+    (plain,), (full,) = segmenter.predict(prepared), segmenter.predict(prepared, attention=True, scores=True)
+    assert (plain.scores, plain.attention) == (None, None)
+    assert full.attention is not None
+    assert np.allclose(full.attention, 0.5), "uniform attention"
+    assert full.scores is not None
+    assert full.scores.shape == (4, 16, 16)
+    assert np.array_equal(plain.mask, full.mask)
+
+
+def test_16_bits_are_seen_as_8() -> None:
+    photo = COLORS[blocks(70, 90)]
+    assert np.array_equal(by_color()(photo.astype(np.uint16) * 257), by_color()(photo))
+
+
+def test_a_path_is_no_image() -> None:
+    with pytest.raises(TypeError, match=r"PIL\.Image\.open"):
+        by_color()("a.jpg")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (33, 50), (5, 3), (97, 20)])
+def test_enlarging_by_bands_is_enlarging(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scores, "BAND", 64)
+    maps = torch.randn(3, 8, 11)
+    bands = list(scores.enlarge(maps, *size))
+    whole = F.interpolate(maps[None], size, mode="bilinear")[0]
+    assert [rows.start for rows, _ in bands] == list(range(0, size[0], max(1, 64 // size[1])))
+    assert torch.allclose(torch.cat([band for _, band in bands], 1), whole, atol=1e-5)
+
+
+def test_probabilities_sum_to_one_and_agree_with_the_mask() -> None:
+    logits = 3 * np.random.default_rng(0).standard_normal((4, 9, 12)).astype(np.float32)
+    mask = scores.choose_best(torch.from_numpy(logits), 50, 70)
+    found = scores.Probabilities(logits, 50, 70)
+    every = np.stack([found.of(i) for i in range(4)])
+    assert np.allclose(every.sum(0), 1, atol=1e-5)
+    assert np.array_equal(every.argmax(0), mask)
+    for chosen in ([2], [0, 3]):
+        assert np.array_equal(scores.compare(logits, chosen, 50, 70) > 0.5, np.isin(mask, chosen))
+    assert (scores.compare(logits, range(4), 50, 70) == 1).all()
