@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from test_enhancer_net import SMALL, WHOLE, build
-from torch import nn
+from torch import Tensor, nn
 
 from attnimg import checkpoints
+from attnimg.attention import Recorder
 from attnimg.errors import Unavailable, UsageError
 from attnimg.evaluation.enhancement import psnr
 from attnimg.images.picture import Pixels
@@ -307,23 +308,22 @@ def test_the_shipped_net_shows_no_seam() -> None:
 
 
 @shipped
-def test_hiding_what_is_bright_in_the_map_changes_the_judgement_of_the_rest_more() -> None:
-    enhancer = load_enhancer(device="cpu")
-
-    def judge(thumbnail: NDArray[np.float32]) -> NDArray[np.float32]:
-        return enhancer.look([thumbnail], Settings()).log_gain[0].numpy()
-
+def test_hiding_what_is_bright_in_the_map_changes_the_judgement_more() -> None:
+    look = load_enhancer(device="cpu")._net.look
     changes: dict[str, list[float]] = {"bright": [], "dark": []}
     for path in SAMPLES:
-        photo = enhancer.prepare(darkened(sample(path)))
-        (seen,) = enhancer.predict([photo], attention=True)
-        assert seen.attention is not None
-        rank = seen.attention.ravel().argsort().argsort().reshape(seen.attention.shape)
-        hidden = {"dark": rank < rank.size // 4, "bright": rank >= rank.size - rank.size // 4}
-        rest = ~(hidden["dark"] | hidden["bright"])
-        for name, cells in hidden.items():
-            mask = np.kron(cells, np.ones((len(photo.thumbnail) // len(cells),) * 2, bool))
-            # Hidden cells have the photo's mean grain too: flat ones would look like the best of light.
-            covered = np.where(mask[..., None], photo.thumbnail.mean((0, 1)), photo.thumbnail)
-            changes[name].append(float(np.abs(judge(covered) - judge(photo.thumbnail))[:, rest].mean()))
+        small = torch.from_numpy(squeeze(darkened(sample(path)), 128)).permute(2, 0, 1)[None]
+        with torch.no_grad(), Recorder(look, {"attention"}) as recorder:
+            judged = look(small).log_gain.mean()
+        seen = recorder.maps["attention"][0]
+        rank = seen.flatten().argsort().argsort().reshape(seen.shape)
+        hidden = {"dark": rank < seen.numel() // 4, "bright": rank >= seen.numel() - seen.numel() // 4}
+        for name, cells in hidden.items():  # what the map weights are features; they give way to their mean
+
+            def hide(_: object, args: tuple[Tensor], cells: Tensor = cells) -> tuple[Tensor]:
+                return (torch.where(cells, args[0].mean((2, 3), keepdim=True), args[0]),)
+
+            handle = look.attention.register_forward_pre_hook(hide)
+            with handle, torch.no_grad():
+                changes[name].append(float((look(small).log_gain.mean() - judged).abs()))
     assert np.mean(changes["bright"]) > 1.5 * np.mean(changes["dark"])
