@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,12 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from attnimg import attention
+from attnimg import attention, checkpoints
 from attnimg.nets.backbone import BackboneConfig
 from attnimg.nets.segmenter import Segmenter as Net
 from attnimg.nets.segmenter import SegmenterConfig
 from attnimg.tasks import scores, segment
-from attnimg.tasks.segment import ALIGNMENT, MULTIPLE, Segmenter, fade, fit, spans
+from attnimg.tasks.segment import ALIGNMENT, MULTIPLE, Segmenter, fade, fit, load_segmenter, spans
 
 CLASSES = [
     {"id": 0, "label": "sky", "color": [0, 0, 255]},
@@ -250,3 +251,20 @@ def test_probabilities_sum_to_one_and_agree_with_the_mask() -> None:
     for chosen in ([2], [0, 3]):
         assert np.array_equal(scores.compare(logits, chosen, 50, 70) > 0.5, np.isin(mask, chosen))
     assert (scores.compare(logits, range(4), 50, 70) == 1).all()
+
+
+@pytest.mark.skipif("street" not in [p.stem for p in checkpoints.available()], reason="the model street is not there")
+def test_hiding_what_is_bright_in_the_map_changes_the_classes_of_the_rest_more() -> None:
+    segmenter = load_segmenter(device="cpu")
+    changes: dict[str, list[float]] = {"bright": [], "dark": []}
+    for path in sorted((Path(__file__).parent.parent / "samples").glob("*.jpg")):
+        photo = np.asarray(Image.open(path).convert("RGB").resize((480, 360)))
+        (seen,) = segmenter.predict([segmenter.prepare(photo)], attention=True)
+        assert seen.attention is not None
+        rank = seen.attention.ravel().argsort().argsort().reshape(seen.attention.shape)
+        hidden = {"dark": rank < rank.size // 4, "bright": rank >= rank.size - rank.size // 4}
+        for name, cells in hidden.items():
+            mask = np.asarray(Image.fromarray(cells).resize((480, 360), Image.Resampling.NEAREST))
+            covered = np.where(mask[..., None], photo.mean((0, 1)), photo).astype(np.uint8)
+            changes[name].append(float((segmenter(covered) != seen.mask)[~mask].mean()))
+    assert np.mean(changes["bright"]) > np.mean(changes["dark"])

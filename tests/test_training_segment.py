@@ -104,7 +104,7 @@ def test_a_run_learns_and_its_file_says_what_it_is(scenes: Path, tmp_path: Path)
     header, tensors = checkpoints.read(path)
     assert header["classes"] == [{"id": i, "label": n, "color": c} for i, (n, c) in enumerate(COLORS.items())]
     assert header["preprocessing"]["size"] == 64
-    assert header["attention"] == "attention"
+    assert header["attention"] == "backbone.attention"
     assert header["training"]["images"] == 6
     assert {f["name"]: f["value"] for f in header["figures"]}["miou"] > 0.8
     Segmenter(NET).load_state_dict(tensors)  # and nothing that only training has

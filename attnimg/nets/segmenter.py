@@ -1,9 +1,8 @@
 """The segmenter: the backbone's context, and a decoder whose attention gates choose what detail to let through.
 
-The backbone ends at a sixteenth of the photo's size in self-attention, by which each place gathers from all others. A
-gate then weights these features by how much each place is to count. All that is decoded starts from them, and the other
-gates are told by them, so this is the map that overlays draw. (In short runs, hiding what region attention's map shows
-bright changed the output less than hiding what it shows dark, and spatial attention opened everywhere.) The decoder
+The backbone ends at a sixteenth of the photo's size in self-attention, by which each place gathers from all others. All
+that is decoded starts from this, so the map that overlays draw is what each place receives. A gate then weights the
+features by how much each place is to count; with training it opens nearly everywhere. The decoder
 doubles the size step by step, as a U-net does (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597); at each step
 a gate, told by the deeper map, weights the positions of the backbone's finer one before the two are added (Attention
 U-Net, Oktay et al. 2018, https://arxiv.org/abs/1804.03999).

@@ -99,7 +99,7 @@ class Segmentation:
         return {
             "classes": [vars(c) for c in self.table.classes],
             "preprocessing": {**vars(self.normalize), "size": shortest, "fit": "the shortest side is resized to size"},
-            "attention": "attention",
+            "attention": "backbone.attention",
         }
 
     def validate(self, net: nn.Module, device: torch.device) -> Iterator[tuple[str, float]]:
