@@ -16,8 +16,8 @@ from PIL import Image
 from test_training_segment import COLORS, SMALL, make_scenes
 
 from attnimg import checkpoints
-from attnimg.datasets.masks import VOID
 from attnimg.evaluation.segmentation import TOLERANCE, SegmentationMetrics, find_outlines, score_outlines
+from attnimg.images.masks import VOID
 from attnimg.training.train_segmenter import train_segmenter
 
 LABELS = ["sky", "road", "car", "tram"]

@@ -17,8 +17,9 @@ from test_training import states_equal
 from test_training_enhance import is_parameter, read_log
 
 from attnimg import checkpoints
-from attnimg.datasets.masks import VOID, ClassTable, SegmentClass, find_masked, read_class_table, read_mask
+from attnimg.datasets.masks import ClassTable, SegmentClass, find_masked, read_class_table, read_mask
 from attnimg.errors import UsageError
+from attnimg.images.masks import VOID
 from attnimg.nets.backbone import BackboneConfig
 from attnimg.nets.segmenter import Segmenter
 from attnimg.tasks.preprocessing import Normalize

@@ -19,10 +19,8 @@ from PIL import Image
 from attnimg.datasets.pairs import find_stems
 from attnimg.datasets.reading import read_photo
 from attnimg.errors import UsageError
+from attnimg.images.masks import VOID
 from attnimg.images.picture import Pixels
-
-VOID = 255
-"""In masks as they are handed out: a pixel that belongs to no class, or is not to be judged."""
 
 TABLE = "classes.json"
 FORM = '{"classes": ["sky", "road"], "colors": [[128, 128, 128], [128, 64, 128]], "void": 255}'

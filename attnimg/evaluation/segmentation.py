@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attnimg.datasets.masks import VOID, Mask
+from attnimg.datasets.masks import Mask
+from attnimg.images.masks import VOID
 
 TOLERANCE = 0.0075  # of the photo's diagonal, as in the paper: how far an outline may be from where it belongs
 

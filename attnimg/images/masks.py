@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin  # noqa: F401 - makes the format known to 
 
 from attnimg.images.opencv import memory_errors
 
-VOID = 255  # of no class
+VOID = 255  # of no class, or not to be judged
 
 Mask = NDArray[np.uint8]
 Color = tuple[int, int, int]

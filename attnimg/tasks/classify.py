@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -26,11 +24,10 @@ from attnimg.images.square import fit_square
 from attnimg.results import Prediction
 from attnimg.tasks.device import choose_device, choose_precision, memory_errors, prepare_net
 from attnimg.tasks.load import load
+from attnimg.tasks.pictures import Picture, apply
 from attnimg.tasks.preprocessing import Normalize, to_float
 
 GRID = 64  # cells of an attention map along a view's side
-
-Picture = Image.Image | NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -85,12 +82,11 @@ class Classifier:
 
         images: PIL images or RGB uint8 arrays H x W x 3.
         """
-        if isinstance(images, str | Path):
-            raise TypeError("a path is no image; open it with PIL.Image.open")
-        if isinstance(images, Image.Image | np.ndarray):
-            return self([images], topk)[0]
-        arrays = [np.asarray(p.convert("RGB") if isinstance(p, Image.Image) else p) for p in images]
-        return [self.best(scores, topk) for scores in self.predict([self.prepare(a) for a in arrays])]
+
+        def work(arrays: list[Pixels]) -> list[Any]:
+            return [self.best(scores, topk) for scores in self.predict([self.prepare(a) for a in arrays])]
+
+        return apply(work, images)
 
     def prepare(self, pixels: Pixels) -> Prepared:
         """Cut and scale the views of a picture, H x W x 3; the host's part, for any thread."""

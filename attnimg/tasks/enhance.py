@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -27,8 +25,7 @@ from attnimg.nets.enhancer import Enhancer as Net
 from attnimg.tasks.device import choose_device, choose_precision, memory_errors, prepare_net
 from attnimg.tasks.exposure import average, expose, look_from_all_sides, squeeze
 from attnimg.tasks.load import load
-
-Picture = Image.Image | Pixels
+from attnimg.tasks.pictures import Picture, apply
 
 TILES = {"cpu": 1024, "cuda": 2048}  # pixels along a side
 MARGIN = 64  # pixels around a tile that it sees; of what lies further away no trace reaches 1/255
@@ -105,12 +102,11 @@ class Enhancer:
 
         Returns arrays of the photos' shape and depth.
         """
-        if isinstance(images, str | Path):
-            raise TypeError("a path is no image; open it with PIL.Image.open")
-        if isinstance(images, Image.Image | np.ndarray):
-            return self([images], settings)[0]
-        arrays = [np.asarray(p.convert("RGB") if isinstance(p, Image.Image) else p) for p in images]
-        return [self.predict([self.prepare(a)], settings)[0].pixels for a in arrays]
+
+        def work(arrays: list[Pixels]) -> list[Pixels]:
+            return [self.predict([self.prepare(a)], settings)[0].pixels for a in arrays]
+
+        return apply(work, images)
 
     def prepare(self, pixels: Pixels) -> Prepared:
         """Make the small copy of a photo, H x W x 3; the host's part, for any thread."""

@@ -11,27 +11,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attnimg.attention import Recorder
 from attnimg.datasets.masks import SegmentClass
 from attnimg.images.opencv import memory_errors as opencv_memory_errors
-from attnimg.images.picture import Pixels
+from attnimg.images.picture import Pixels, to_bytes
 from attnimg.tasks.device import choose_device, choose_precision, memory_errors, prepare_net
 from attnimg.tasks.load import load
+from attnimg.tasks.pictures import Picture, apply
 from attnimg.tasks.preprocessing import Normalize, to_float
 from attnimg.tasks.scores import Scores, choose_best
-
-Picture = Image.Image | Pixels
 
 MULTIPLE = 8  # of the sides that the net sees, so that its grid ends where the photo does, mirrored or not
 WINDOW, OVERLAP = 768, 192  # pixels; the overlap at least
@@ -101,12 +98,11 @@ class Segmenter:
 
         Returns masks, H x W uint8 of class ids (see `classes`).
         """
-        if isinstance(images, str | Path):
-            raise TypeError("a path is no image; open it with PIL.Image.open")
-        if isinstance(images, Image.Image | np.ndarray):
-            return self([images])[0]
-        arrays = [np.asarray(p.convert("RGB") if isinstance(p, Image.Image) else p) for p in images]
-        return [self.predict([self.prepare(a)])[0].mask for a in arrays]
+
+        def work(arrays: list[Pixels]) -> list[NDArray[np.uint8]]:
+            return [self.predict([self.prepare(a)])[0].mask for a in arrays]
+
+        return apply(work, images)
 
     @opencv_memory_errors()
     def prepare(self, pixels: Pixels, size: tuple[int, int] | None = None) -> Prepared:
@@ -120,8 +116,7 @@ class Segmenter:
             shrinks = width * height < pixels.shape[0] * pixels.shape[1]
             method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
             pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=method), pixels.dtype)
-        shallow = pixels if pixels.dtype == np.uint8 else cv2.convertScaleAbs(pixels, alpha=1 / 257)
-        return Prepared(np.asarray(shallow, np.uint8), size)
+        return Prepared(to_bytes(pixels), size)
 
     def predict(
         self, prepared: Sequence[Prepared], *, attention: bool = False, scores: bool = False

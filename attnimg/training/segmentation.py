@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from attnimg.datasets.masks import VOID, ClassTable
+from attnimg.datasets.masks import ClassTable
 from attnimg.errors import UsageError
 from attnimg.evaluation.segmentation import SegmentationMetrics
+from attnimg.images.masks import VOID
 from attnimg.nets.segmenter import Segmenter, resize
 from attnimg.tasks.preprocessing import Normalize, to_float
 from attnimg.training.photos import Photos
