@@ -1,7 +1,8 @@
 """What is known of one image: records, and the four ways to print them (contract C2).
 
-A task joins by adding a dataclass to `Done`: its fields are the JSON keys; its tuple, if it has one, gives a row per
-part in CSV and table; `columns` are the CSV's, `shown` the table's with their widths. The rest knows no task.
+A task joins by adding a dataclass to `Done`: its fields are the JSON keys, of which `files` name what was written; its
+tuple, if it has one, gives a row per part in CSV and table, and `parts` says of what; `columns` are the CSV's, `shown`
+the table's with their widths. The rest knows no task.
 
 Paths are `str` as `os.fsdecode` makes them: a byte that is not UTF-8 is a lone surrogate, and printed as `\\udcNN`.
 """
@@ -12,7 +13,7 @@ import base64
 import csv
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Protocol
@@ -45,6 +46,8 @@ class Classified:
     filed: str | None = None
     note: str | None = None
 
+    files: ClassVar = ("overlay", "filed")
+    parts: ClassVar[dict[str, type]] = {"predictions": Prediction}
     columns: ClassVar = ("path", "model", "rank", "id", "label", "score")
     shown: ClassVar = {"label": 28, "score": 5}
 
@@ -66,6 +69,8 @@ class Enhanced:
     frames: int | None = None
     note: str | None = None
 
+    files: ClassVar = ("output", "overlay", "compare")
+    parts: ClassVar[dict[str, type]] = {}
     columns: ClassVar = ("path", "output", "model", "width", "height")
     shown: ClassVar = {"output": 32, "width": 6, "height": 6}
 
@@ -101,6 +106,8 @@ class Segmented:
     scores: list[str] | None = None
     note: str | None = None
 
+    files: ClassVar = ("output", "overlay", "preview", "cutout", "polygons", "scores")
+    parts: ClassVar[dict[str, type]] = {"classes": Area}
     columns: ClassVar = ("path", "output", "model", "id", "label", "pixels", "fraction")
     shown: ClassVar = {"label": 20, "pixels": 10, "fraction": 8}
 
@@ -155,14 +162,15 @@ def to_json(record: Record) -> str:
     Beside a path that is not UTF-8 (`path`, `output`, ...) stand its bytes as `<key>_b64`. ValueError: a score is NaN.
     """
     keys: dict[str, Any] = {}
-    for key, value in _keys(record).items():
+    for key, value in to_keys(record).items():
         keys[key] = value
         if isinstance(value, str) and _spell_bytes(value) != value:
             keys[f"{key}_b64"] = base64.b64encode(os.fsencode(value)).decode("ascii")
     return json.dumps(keys, default=asdict, allow_nan=False)
 
 
-def _keys(record: Record) -> dict[str, Any]:
+def to_keys(record: Record) -> dict[str, Any]:
+    """The record as it is in JSON, but for its parts, which are still dataclasses; without keys that are not set."""
     match record:
         case Failed(path, kind, message):
             return {"path": path, "error": {"kind": kind, "message": message}}
@@ -173,6 +181,19 @@ def _keys(record: Record) -> dict[str, Any]:
             return {name: value for name, value in values.items() if value is not None}
 
 
+def from_keys(kind: type[Done], keys: Mapping[str, Any]) -> Done:
+    """The way back from JSON, of an image that was done."""
+    parts = {name: tuple(part(**values) for values in keys[name]) for name, part in kind.parts.items()}
+    return kind(**{**keys, **parts})
+
+
+def written_files(record: Done) -> Iterator[str]:
+    """The paths of the files that were written for an image."""
+    for key in record.files:
+        value = getattr(record, key)
+        yield from [value] if isinstance(value, str) else value or ()
+
+
 def _rows(record: Record) -> Iterator[dict[str, Any]]:
     """The record as flat rows: one for each prediction (or class, ...), and one when there is none."""
     match record:
@@ -181,7 +202,7 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
         case Skipped(path, output):
             yield {"path": path, "output": output, "kind": "skipped", "message": f"{output} is there already."}
         case _:
-            keys = _keys(record)
+            keys = to_keys(record)
             whole = keys | {"message": record.note}
             parts = [part for value in keys.values() if isinstance(value, tuple) for part in value]
             yield from ({**whole, "rank": rank, **asdict(part)} for rank, part in enumerate(parts, 1))

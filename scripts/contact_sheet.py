@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 import attnimg
 from attnimg.images.find import find
+from attnimg.images.place import Target
 from attnimg.images.read import read
 from attnimg.images.write import write_image
 from attnimg.tasks.enhance import Enhancer
@@ -63,7 +64,7 @@ def main() -> None:
     pairs = [make_pair(s.path, read(s).pixels, enhancer, seed) for seed, s in enumerate(sources)]
     gap = np.full((len(pairs[0]), GAP, 3), 255, np.uint8)
     rows = [np.hstack([pairs[i], gap, pairs[i + 1]]) for i in range(0, PAIRS, COLUMNS)]
-    write_image(args.output, np.vstack(rows), overwrite=True)
+    write_image(Target(args.output, replace=True), np.vstack(rows))
 
 
 if __name__ == "__main__":

@@ -277,17 +277,25 @@ def test_stdout_takes_exactly_one_photo_that_is_whole(pipe: Pipe, photos: Path, 
 def test_outputs_of_earlier_runs(enhance: Run, photos: Path, tmp_path: Path) -> None:
     args = (photos / "a.JPG", photos / "sub", "-o", tmp_path / "out")
     assert enhance(*args)[0] == 0
-    (tmp_path / "out" / "a.JPG").write_bytes(b"mine")
+    Image.new("RGB", (8, 8)).save(tmp_path / "out" / "a.JPG")
+    mine = (tmp_path / "out" / "a.JPG").read_bytes()
 
     status, out, _ = enhance(*args)
     assert (status, [r["error"]["kind"] for r in records(out)]) == (1, ["exists", "exists"])
     status, out, err = enhance(*args, "--skip-existing")
     assert (status, err.splitlines()[-1]) == (0, "0 done, 2 skipped, 0 failed, 0 passed over")
     assert records(out)[0] == {"path": f"{photos}/a.JPG", "output": f"{tmp_path}/out/a.JPG", "skipped": True}
-    assert (tmp_path / "out" / "a.JPG").read_bytes() == b"mine"
+    assert (tmp_path / "out" / "a.JPG").read_bytes() == mine
 
+    (tmp_path / "out" / "a.JPG").write_bytes(mine[:-10])  # what does not open is not done
+    status, _, err = enhance(*args, "--skip-existing")
+    assert (status, err.splitlines()[-1]) == (0, "1 done, 1 skipped, 0 failed, 0 passed over")
+    whole = (tmp_path / "out" / "a.JPG").read_bytes()
+    assert whole not in (mine, mine[:-10])
+
+    (tmp_path / "out" / "a.JPG").write_bytes(mine)
     assert enhance(*args, "--overwrite")[0] == 0
-    assert Image.open(tmp_path / "out" / "a.JPG").format == "JPEG"
+    assert (tmp_path / "out" / "a.JPG").read_bytes() == whole
 
 
 @pytest.mark.parametrize("into", ["", "a.JPG"])

@@ -275,10 +275,10 @@ def test_a_coco_file_that_cannot_be_written_leaves_none(
 ) -> None:
     move = write._move
 
-    def fill_the_disk(temporary: Path, path: Path, overwrite: bool) -> None:
-        if path.suffix == ".json":
+    def fill_the_disk(temporary: Path, target: Target) -> None:
+        if target.path.suffix == ".json":
             raise OSError(28, "No space left on device")
-        move(temporary, path, overwrite)
+        move(temporary, target)
 
     monkeypatch.setattr(write, "_move", fill_the_disk)
     args = ("--coco", tmp_path / "all.json", "--summary", tmp_path / "all.csv")
@@ -315,11 +315,12 @@ def test_a_single_photo_to_stdout(
 def test_outputs_of_earlier_runs(segment: Run, photos: Path, tmp_path: Path) -> None:
     args = (photos, "-o", tmp_path / "out", "--preview")
     assert segment(*args)[0] == 0
-    (tmp_path / "out" / "a.png").write_bytes(b"mine")
+    Image.new("RGB", (8, 8)).save(tmp_path / "out" / "a.png")
+    mine = (tmp_path / "out" / "a.png").read_bytes()
     assert [r["error"]["kind"] for r in records(segment(*args)[1])] == ["exists"] * 2
     status, out, _ = segment(*args, "--skip-existing")
     assert (status, [r["skipped"] for r in records(out)]) == (0, [True, True])
-    assert (tmp_path / "out" / "a.png").read_bytes() == b"mine"
+    assert (tmp_path / "out" / "a.png").read_bytes() == mine
     assert segment(*args, "--overwrite")[0] == 0
     assert Image.open(tmp_path / "out" / "a.png").mode == "P"
 

@@ -15,14 +15,15 @@ PROGRAM = """
 import time
 import typer
 from attnimg.cli.batch import Search, run_batch
+from attnimg.pipeline.journal import Journal
 from attnimg.cli.console import Console
 from attnimg.cli.main import app, main
 from attnimg.cli.options import Compute, Inputs, Report, spread
 from attnimg.results import Classified
 
 class Slow:
-    def admit(self, source): return None
-    def read(self, source): return time.sleep(0.01)
+    def admit(self, source): return {}
+    def read(self, source, targets): return time.sleep(0.01)
     def shape(self, ready): return None
     def pixels(self, ready): return 1
     def predict(self, batch): return batch
@@ -35,7 +36,7 @@ def slow(inputs: Inputs, report: Report) -> None:
     compute = Compute(batch_size=1, workers=1)
     console = Console.of_process(report.quiet)
     console.say("ready")
-    raise typer.Exit(run_batch(search, Slow(), Classified, compute=compute, report=report, console=console))
+    raise typer.Exit(run_batch(search, Slow(), Classified, compute=compute, report=report, console=console, journal=Journal()))
 
 main()
 """

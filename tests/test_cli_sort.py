@@ -13,6 +13,7 @@ from PIL import Image
 from attnimg.cli.sort import How, Sorter
 from attnimg.images.find import find
 from attnimg.images.place import Placer
+from attnimg.pipeline.journal import Journal
 from attnimg.results import Classified, Failed, Prediction, Record
 
 HOWS: tuple[How, ...] = ("copy", "symlink", "hardlink")
@@ -20,7 +21,8 @@ HOWS: tuple[How, ...] = ("copy", "symlink", "hardlink")
 
 def sort(photo: Path, folder: Path, how: How, overwrite: bool = True) -> Record:
     placer = Placer(folder, overwrite=overwrite, inputs=find([photo]))
-    return Sorter(placer, how, overwrite).file(Classified(str(photo), "m", (Prediction("n0", "cat", 1.0),)))
+    record = Classified(str(photo), "m", (Prediction("n0", "cat", 1.0),))
+    return Sorter(placer, how, overwrite, Journal()).file(record)
 
 
 def refuse(*args: object, **options: object) -> None:

@@ -17,6 +17,7 @@ from attnimg.errors import ImageError
 from attnimg.images.encode import EXTENSIONS, encode, extension_of, format_of, output_format
 from attnimg.images.find import Source
 from attnimg.images.picture import Metadata, Picture
+from attnimg.images.place import Target
 from attnimg.images.read import read
 from attnimg.images.write import write_bytes
 
@@ -495,6 +496,6 @@ def test_extensions() -> None:
 
 def test_the_time_of_modification_can_be_kept(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
-    write_bytes(tmp_path / "a.png", b"new", overwrite=True, modified=1_234_567_890.5)
+    write_bytes(Target(tmp_path / "a.png", replace=True), b"new", modified=1_234_567_890.5)
     assert (tmp_path / "a.png").stat().st_mtime == 1_234_567_890.5
     assert re.fullmatch(r"a\.png", " ".join(path.name for path in tmp_path.iterdir()))

@@ -2,6 +2,7 @@ import os
 from pathlib import Path, PurePath
 
 import pytest
+from PIL import Image
 
 from attnimg.errors import ImageError, UsageError
 from attnimg.images.find import Source, find
@@ -52,10 +53,21 @@ def test_names_are_told_apart_as_the_file_system_does(tmp_path: Path, monkeypatc
 
 def test_existing_outputs(tmp_path: Path) -> None:
     output = tmp_path / "a.overlay.png"
-    output.write_bytes(b"earlier")
+    Image.new("RGB", (4, 4)).save(output)
     assert kind_of(Placer(tmp_path), source("a.jpg")) == "exists"
     assert Placer(tmp_path, skip_existing=True).place(source("a.jpg"), ".overlay.png") == Target(output, skip=True)
-    assert Placer(tmp_path, overwrite=True).place(source("a.jpg"), ".overlay.png") == Target(output)
+    assert Placer(tmp_path, overwrite=True).place(source("a.jpg"), ".overlay.png") == Target(output, replace=True)
+    output.write_bytes(output.read_bytes()[:-30])  # what does not open is not done
+    assert Placer(tmp_path, skip_existing=True).place(source("a.jpg"), ".overlay.png") == Target(output, replace=True)
+
+
+def test_what_this_run_began_is_its_own(tmp_path: Path) -> None:
+    output = tmp_path / "a.png"
+    output.write_bytes(b"half")
+    for options in ({}, {"skip_existing": True}):
+        placer = Placer(tmp_path, begun={str(output)}, **options)
+        assert placer.place(source("a.jpg"), ".png") == Target(output, replace=True)
+    assert kind_of(Placer(tmp_path, begun={str(tmp_path / "b.png")}), source("a.jpg"), ".png") == "exists"
 
 
 def test_a_link_to_nothing_is_there(tmp_path: Path) -> None:
@@ -114,14 +126,14 @@ def test_an_input_is_never_overwritten(tmp_path: Path, link, named: str) -> None
 def test_a_link_to_an_input_may_be_replaced(tmp_path: Path) -> None:
     inputs = inputs_of(tmp_path, os.symlink, "kept.png")
     target = Placer(tmp_path, overwrite=True, inputs=inputs).place(inputs[0], ".overlay.png")
-    assert target == Target(tmp_path / "a.overlay.png")
+    assert target == Target(tmp_path / "a.overlay.png", replace=True)
 
 
 def test_a_loop_of_links_is_one_images_failure(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     path = Placer(tmp_path).place(source("loop/a.jpg"), ".png").path
     with pytest.raises(ImageError) as caught:
-        write_bytes(path, b"new")
+        write_bytes(Target(path), b"new")
     assert caught.value.kind == "write-failed"
     with pytest.raises(UsageError):
         Placer(tmp_path / "loop")

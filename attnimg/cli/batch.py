@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from io import FileIO
 from itertools import chain
 from pathlib import Path
 from queue import Queue
+from typing import TYPE_CHECKING, Protocol
 
 from attnimg.cli.console import Console
 from attnimg.cli.options import Compute, Inputs, Report
 from attnimg.cli.progress import Progress
-from attnimg.cli.status import ExitStatus, Terminated
-from attnimg.errors import ImageError, NoImages
+from attnimg.cli.status import ExitStatus, OutputFailed, Terminated
+from attnimg.errors import ImageError, NoImages, UsageError
 from attnimg.images.find import Counts, Source, find
-from attnimg.images.place import Target
+from attnimg.images.place import Targets
+from attnimg.images.shard import in_shard, parse_shard
+from attnimg.images.watch import watch
 from attnimg.pipeline.job import Job, Outcome, Ready
+from attnimg.pipeline.journal import Journal, JournalFailed
 from attnimg.pipeline.stream import stream
-from attnimg.results import FORMATS, Done, Record, Tally
+from attnimg.results import FORMATS, Done, Failed, Record, Tally, to_json
+
+if TYPE_CHECKING:
+    from attnimg.images.picture import Picture
 
 MOST_AHEAD = 100_000  # images found and not read yet; 40 MB
 
@@ -34,21 +42,28 @@ class Search:
         self.counts = Counts()
         self.found = 0
         self.total: int | None = None
+        self._endless = inputs.watch
         self._all: list[Source] | None = None
         self._queue: Queue[Source | BaseException | None] = Queue(MOST_AHEAD)
-        sources = find(
-            inputs.inputs or (),
+        search: Callable[..., Iterator[Source]] = partial(
+            find,
             from_file=inputs.from_file,
             nul=inputs.nul,
+            # Without a buffer: Python aborts if it ends while a thread holds the lock of one, waiting for stdin.
+            stdin=FileIO(0, closefd=False) if inputs.reads_stdin else None,
+        )
+        sources = (watch if inputs.watch else search)(
+            inputs.inputs or (),
             recursive=inputs.recursive,
             videos=videos,
             exclude=inputs.exclude or (),
             outputs=[output for output in outputs if output],
             root=inputs.root,
             counts=self.counts,
-            # Without a buffer: Python aborts if it ends while a thread holds the lock of one, waiting for stdin.
-            stdin=FileIO(0, closefd=False) if inputs.reads_stdin else None,
         )
+        if inputs.shard is not None:
+            k, n = parse_shard(inputs.shard)
+            sources = (source for source in sources if in_shard(source, k, n))
         # A read from stdin may never return, and must not hold up the end.
         threading.Thread(target=self._look, args=(sources,), name="attnimg-find", daemon=True).start()
 
@@ -64,7 +79,14 @@ class Search:
         self._queue.put(end)
 
     def all(self) -> list[Source]:
-        """Wait until the search has ended and return what it found; iterating yields it still."""
+        """Wait until the search has ended and return what it found; iterating yields it still.
+
+        UsageError: it never ends.
+        """
+        if self._endless:
+            raise UsageError(
+                "--watch never knows all images, as --overwrite, --sort-into, --dry-run and -o FILE must. Leave it out."
+            )
         self._all = list(self)
         return self._all
 
@@ -78,6 +100,27 @@ class Search:
             yield item
 
 
+class Reader(Protocol):
+    """What decodes sources."""
+
+    def __call__(self, source: Source, *, shortest: int | None = None) -> Picture:
+        """Decode a source; shortest and errors as of `images.read.read`."""
+
+
+@contextmanager
+def open_reader(inputs: Inputs, compute: Compute) -> Iterator[Reader]:
+    """Yield what decodes sources as the options ask: in this process, or in others."""
+    if not inputs.isolate:
+        from attnimg.images.read import read
+
+        yield partial(read, max_pixels=inputs.max_pixels)
+        return
+    from attnimg.images.isolated import IsolatedReader
+
+    with IsolatedReader(compute.threads, inputs.timeout) as read_isolated:
+        yield partial(read_isolated, max_pixels=inputs.max_pixels)
+
+
 def run_batch(
     search: Search,
     job: Job[Ready, Outcome],
@@ -86,6 +129,7 @@ def run_batch(
     compute: Compute,
     report: Report,
     console: Console,
+    journal: Journal,
     finish: Callable[[Record], Record] | None = None,
     start: Callable[[Progress], None] | None = None,
 ) -> ExitStatus:
@@ -94,25 +138,39 @@ def run_batch(
     kind: the records' type when all went well. finish: is given each record in order, before it is printed. start: is
     given what tells of progress, before the first image is read.
     NoImages: nothing was found. KeyboardInterrupt, Terminated: after it was said how far the command came.
+    OutputFailed: results, or what notes them, cannot be written.
     """
     tally = Tally()
     style = FORMATS[report.format or ("table" if console.out.isatty() else "jsonl")]
     try:
-        records = stream(search, job, batch_size=compute.batch_size, workers=compute.threads)
+        admit = journal.admitting(job.admit)
+        records = stream(search, job, batch_size=compute.batch_size, workers=compute.threads, admit=admit)
         with console.progress("images") as progress, closing(records), ExitStack() as stack:
             if start:
                 start(progress)
+            journal.start()
             first = next(records, None)
             if first is None:
                 raise NoImages(_say_nothing_found(search))
             with progress.aside():
                 write = stack.enter_context(style(console, kind, console.width))
+            complain = stack.enter_context(_open_errors(report.errors))
             for record in chain([first], records):
                 finished = finish(record) if finish else record
                 tally.add(finished)
+                journal.settle(finished)
                 with progress.aside():
                     write(finished)
+                complain(finished)
                 progress.update(tally.done + tally.skipped + tally.failed, search.total, f"{tally.failed} failed")
+                if tally.failed >= report.most_failures:
+                    console.complain(f"Stopped at the {'first failure' if tally.failed == 1 else 'failures allowed'}.")
+                    break
+            else:
+                journal.end(tally)
+    except JournalFailed as error:
+        console.say(f"Interrupted: {tally.line(search.counts.passed_over)}")
+        raise OutputFailed(f"{error} Make room, and go on by `attnimg resume`.") from error
     except (KeyboardInterrupt, Terminated):
         console.say(f"Interrupted: {tally.line(search.counts.passed_over)}")
         raise
@@ -120,14 +178,34 @@ def run_batch(
     return ExitStatus.SOME_FAILED if tally.failed else ExitStatus.OK
 
 
-def print_plan(search: Search, plan: Callable[[Source], Iterable[Target]], console: Console) -> ExitStatus:
+@contextmanager
+def _open_errors(path: Path | None) -> Iterator[Callable[[Record], object]]:
+    """Open the file of --errors, and yield what takes each record."""
+    if path is None:
+        yield lambda record: None
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="ascii") as file:
+
+            def write(record: Record) -> None:
+                if isinstance(record, Failed):
+                    file.write(to_json(record) + "\n")
+                    file.flush()
+
+            yield write
+    except OSError as error:
+        raise OutputFailed(f"{path} cannot be written: {error.strerror}. Make room, or name another file.") from error
+
+
+def print_plan(search: Search, plan: Callable[[Source], Targets], console: Console) -> ExitStatus:
     """Print what would be read and written: a line per file written, or per image when none is. NoImages."""
     tally = Tally()
-    for source in search:
+    for source in search.all():
         try:
             if source.error:
                 raise source.error
-            targets = list(plan(source))
+            targets = plan(source).values()
         except ImageError as error:
             tally.failed += 1
             console.print(f"{source.path}: {error}")

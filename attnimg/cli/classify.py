@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from attnimg import checkpoints
-from attnimg.cli.batch import Search, print_plan, run_batch
+from attnimg.cli.batch import Reader, Search, open_reader, print_plan, run_batch
 from attnimg.cli.console import Console
 from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, Views, spread
+from attnimg.cli.resume import open_journal
 from attnimg.cli.sort import Sorter, Sorting
 from attnimg.errors import UsageError
 from attnimg.images.find import Source
 from attnimg.images.formats import has_image_extension
-from attnimg.images.place import Placer, Target
+from attnimg.images.place import Placer, Target, Targets
+from attnimg.pipeline.journal import Journal
 from attnimg.results import Classified, Record, Skipped
 
 if TYPE_CHECKING:
@@ -57,11 +59,13 @@ def classify(
     search = Search(inputs, outputs.output, sorting.sort_into)
     # What is written must not be found: all is looked for before anything is filed, or replaced, or put among inputs.
     sources = search.all() if outputs.overwrite or sorting.sort_into or _is_input(outputs.output, inputs) else []
+    journal = Journal() if outputs.dry_run else open_journal(report, model, Classified)
     placer = partial(
         Placer,
         overwrite=outputs.overwrite,
         skip_existing=outputs.skip_existing,
         inputs=sources if outputs.overwrite else (),
+        begun=journal.begun,
     )
     overlays = placer(outputs.output) if outputs.output else None
     if outputs.dry_run:
@@ -72,19 +76,29 @@ def classify(
     from attnimg.tasks.classify import load_classifier
 
     classifier = load_classifier(model, device=compute.device, precision=compute.precision, views=views)
-    job = ClassifyJob(
-        classifier,
-        topk=topk,
-        min_score=min_score,
-        max_pixels=inputs.max_pixels,
-        overlays=overlays,
-        overwrite=outputs.overwrite,
-        sorting=sorting.sort_into is not None,
-    )
     finish = None
     if sorting.sort_into:
-        finish = Sorter(placer(sorting.sort_into), sorting.how, outputs.overwrite).file
-    raise typer.Exit(run_batch(search, job, Classified, compute=compute, report=report, console=console, finish=finish))
+        finish = Sorter(placer(sorting.sort_into), sorting.how, outputs.overwrite, journal).file
+    with open_reader(inputs, compute) as reader:
+        job = ClassifyJob(
+            classifier,
+            topk=topk,
+            min_score=min_score,
+            reader=reader,
+            overlays=overlays,
+            sorting=sorting.sort_into is not None,
+        )
+        status = run_batch(
+            search,
+            job,
+            Classified,
+            compute=compute,
+            report=report,
+            console=console,
+            journal=journal,
+            finish=finish,
+        )
+    raise typer.Exit(status)
 
 
 class Ready(NamedTuple):
@@ -92,7 +106,7 @@ class Ready(NamedTuple):
 
     prepared: Prepared
     pixels: NDArray[Any] | None
-    overlay: Path | None
+    overlay: Target | None
     note: str | None
 
 
@@ -108,39 +122,34 @@ class ClassifyJob:
         *,
         topk: int,
         min_score: float,
-        max_pixels: int,
+        reader: Reader,
         overlays: Placer | None = None,
-        overwrite: bool = False,
         sorting: bool = False,
     ) -> None:
         self.classifier, self.topk, self.min_score = classifier, topk, min_score
-        self.max_pixels, self.overlays, self.overwrite = max_pixels, overlays, overwrite
-        self.sorting = sorting
-        self._targets: dict[tuple[str, PurePath], Path] = {}
+        self.reader, self.overlays, self.sorting = reader, overlays, sorting
 
-    def admit(self, source: Source) -> Record | None:
+    def admit(self, source: Source) -> Record | Targets:
         """Claim the overlay's name."""
         if self.overlays is None:
-            return None
+            return {}
         target = self.overlays.place(source, OVERLAY)
         if not target.skip:
-            self._targets[source.path, source.relative] = target.path
-        elif not self.sorting:  # which comes last, and may not have been reached by the run that drew the overlay
-            return Skipped(source.path, os.fspath(target.path))
-        return None
+            return {"overlay": target}
+        if self.sorting:  # which comes last, and may not have been reached by the run that drew the overlay
+            return {}
+        return Skipped(source.path, os.fspath(target.path))
 
-    def read(self, source: Source) -> Ready:
+    def read(self, source: Source, targets: Targets) -> Ready:
         """Decode no larger than the net needs and cut the views; once more at full size for an overlay."""
-        from attnimg.images.read import read
-
-        overlay = self._targets.pop((source.path, source.relative), None)
-        picture = read(source, max_pixels=self.max_pixels, shortest=self.classifier.shortest)
+        overlay = targets.get("overlay")
+        picture = self.reader(source, shortest=self.classifier.shortest)
         pixels = picture.on_white()
         prepared = self.classifier.prepare(pixels)
         if overlay is None:
             return Ready(prepared, None, None, picture.note)
         if pixels.shape[1::-1] != picture.size:  # so that an overlay changes no score
-            pixels = read(source, max_pixels=self.max_pixels).on_white()
+            pixels = self.reader(source).on_white()
         return Ready(prepared, pixels, overlay, picture.note)
 
     def shape(self, ready: Ready) -> Hashable:
@@ -161,9 +170,9 @@ class ClassifyJob:
             from attnimg.images.draw import draw_overlay
             from attnimg.images.write import write_image
 
-            write_image(ready.overlay, draw_overlay(ready.pixels, outcome.attention), overwrite=self.overwrite)
+            write_image(ready.overlay, draw_overlay(ready.pixels, outcome.attention))
         predictions = self.classifier.best(outcome, self.topk, self.min_score)
-        path = None if ready.overlay is None else os.fspath(ready.overlay)
+        path = None if ready.overlay is None else os.fspath(ready.overlay.path)
         return Classified(source.path, self.classifier.model, predictions, overlay=path, note=ready.note)
 
 
@@ -171,8 +180,10 @@ def _is_input(output: Path | None, inputs: Inputs) -> bool:
     return output is not None and any(os.path.realpath(output) == os.path.realpath(i) for i in inputs.inputs or ())
 
 
-def _plan(overlays: Placer | None, sort_into: Path | None, source: Source) -> Iterator[Target]:
+def _plan(overlays: Placer | None, sort_into: Path | None, source: Source) -> Targets:
+    targets = {}
     if overlays is not None:
-        yield overlays.place(source, OVERLAY)
+        targets["overlay"] = overlays.place(source, OVERLAY)
     if sort_into is not None:
-        yield Target(sort_into / "<label>" / Path(source.path).name)
+        targets["filed"] = Target(sort_into / "<label>" / Path(source.path).name)
+    return targets

@@ -5,21 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from attnimg import checkpoints
-from attnimg.cli.batch import Search, print_plan, run_batch
+from attnimg.cli.batch import Reader, Search, open_reader, print_plan, run_batch
 from attnimg.cli.console import Console
-from attnimg.cli.naming import COMPARE, OVERLAY, STDOUT, Files, Naming, Targets, find_single_file, is_video
+from attnimg.cli.naming import STDOUT, Files, Naming, find_single_file, is_video
 from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, spread
+from attnimg.cli.resume import open_journal
 from attnimg.cli.single import write_to_stdout
 from attnimg.cli.video import MixedJob
 from attnimg.errors import UsageError
 from attnimg.images.find import Source
-from attnimg.images.place import Placer, Target
+from attnimg.images.place import Placer, Target, Targets
+from attnimg.pipeline.journal import Journal
 from attnimg.results import Enhanced, Record, Skipped
 
 if TYPE_CHECKING:
@@ -83,30 +85,45 @@ def enhance(
         raise UsageError(f"-o {outputs.output} takes one photo, and {len(sources)} were found. Name a folder.")
     if to_stdout and any(map(is_video, sources)):
         raise UsageError("-o - writes a photo, and a video needs a file. Name one, or a folder.")
+    if to_stdout and report.report:
+        raise UsageError("-o - writes one photo and no record. For --report name a folder.")
+    journal = Journal() if outputs.dry_run else open_journal(report, model, Enhanced)
     placer = Placer(
         Path() if to_stdout else only.parent if only else outputs.output,
         overwrite=outputs.overwrite,
         skip_existing=outputs.skip_existing,
         inputs=sources if outputs.overwrite else (),
+        begun=journal.begun,
     )
     naming = Naming(placer, files, only, overlay=outputs.overlay)
     if outputs.dry_run:
         checkpoints.find(model)
-        raise typer.Exit(print_plan(search, (lambda _: [Target(STDOUT)]) if to_stdout else naming.plan, console))
+        raise typer.Exit(
+            print_plan(search, (lambda _: {"output": Target(STDOUT)}) if to_stdout else naming.plan, console)
+        )
 
     # Only now, as this takes seconds.
     from attnimg.tasks.enhance import Settings, load_enhancer
 
     enhancer = load_enhancer(model, device=compute.device, precision=compute.precision, tile=_read_tile(tile))
     settings = Settings(look.strength, look.exposure, look.denoise)
-    job = EnhanceJob(enhancer, settings, naming, max_pixels=inputs.max_pixels, overwrite=outputs.overwrite)
-    if to_stdout and sources:
-        advice = "Try --tile 256 or --device cpu."
-        raise typer.Exit(write_to_stdout(job, sources[0], console, advice=advice))
-    mixed = MixedJob(job, is_video)
-    raise typer.Exit(
-        run_batch(search, mixed, Enhanced, compute=compute, report=report, console=console, start=mixed.show_on)
-    )
+    with open_reader(inputs, compute) as reader:
+        job = EnhanceJob(enhancer, settings, naming, reader)
+        if to_stdout and sources:
+            advice = "Try --tile 256 or --device cpu."
+            raise typer.Exit(write_to_stdout(job, sources[0], console, advice=advice))
+        mixed = MixedJob(job, is_video, inputs.max_pixels)
+        status = run_batch(
+            search,
+            mixed,
+            Enhanced,
+            compute=compute,
+            report=report,
+            console=console,
+            journal=journal,
+            start=mixed.show_on,
+        )
+    raise typer.Exit(status)
 
 
 class Ready(NamedTuple):
@@ -120,28 +137,19 @@ class Ready(NamedTuple):
 class EnhanceJob:
     """Enhancement as the stream sees it."""
 
-    def __init__(
-        self, enhancer: Enhancer, settings: Settings, naming: Naming, *, max_pixels: int, overwrite: bool = False
-    ) -> None:
-        self.enhancer, self.settings, self.naming = enhancer, settings, naming
-        self.max_pixels, self.overwrite = max_pixels, overwrite
-        self._targets: dict[tuple[str, PurePath], Targets] = {}
+    def __init__(self, enhancer: Enhancer, settings: Settings, naming: Naming, reader: Reader) -> None:
+        self.enhancer, self.settings, self.naming, self.reader = enhancer, settings, naming, reader
 
-    def admit(self, source: Source) -> Record | None:
+    def admit(self, source: Source) -> Record | Targets:
         """Claim the names."""
-        photo, *others = self.naming.plan(source)
-        if photo.skip:
-            return Skipped(source.path, os.fspath(photo.path))
-        paths = {ending: t.path for ending, t in zip(self.naming.endings, others, strict=True) if not t.skip}
-        self._targets[source.path, source.relative] = Targets(photo.path, paths.get(OVERLAY), paths.get(COMPARE))
-        return None
+        targets = self.naming.plan(source)
+        if targets["output"].skip:
+            return Skipped(source.path, os.fspath(targets["output"].path))
+        return {key: target for key, target in targets.items() if not target.skip}
 
-    def read(self, source: Source) -> Ready:
+    def read(self, source: Source, targets: Targets) -> Ready:
         """Decode the photo and make its small copy."""
-        from attnimg.images.read import read
-
-        picture = read(source, max_pixels=self.max_pixels)
-        targets = self._targets.pop((source.path, source.relative), Targets(STDOUT))
+        picture = self.reader(source)
         return Ready(picture, self.enhancer.prepare(picture.pixels), targets)
 
     def shape(self, ready: Ready) -> Hashable:
@@ -154,7 +162,7 @@ class EnhanceJob:
 
     def predict(self, batch: list[Ready]) -> Sequence[Restored]:
         """Run the net."""
-        wanted = any(ready.targets.overlay for ready in batch)
+        wanted = any("overlay" in ready.targets for ready in batch)
         return self.enhancer.predict([ready.prepared for ready in batch], self.settings, attention=wanted)
 
     def encode(self, ready: Ready, outcome: Restored) -> bytes | memoryview:
@@ -178,25 +186,17 @@ class EnhanceJob:
         from attnimg.images.draw import draw_beside, draw_overlay
         from attnimg.images.write import write_bytes, write_image
 
-        photo, overlay, compare = ready.targets
-        data = self.encode(ready, outcome)
-        if overlay and outcome.attention is not None:
-            write_image(overlay, draw_overlay(outcome.pixels, outcome.attention), overwrite=self.overwrite)
-        if compare:
-            write_image(compare, draw_beside(ready.picture.pixels, outcome.pixels), overwrite=self.overwrite)
+        targets, data = ready.targets, self.encode(ready, outcome)
+        if "overlay" in targets and outcome.attention is not None:
+            write_image(targets["overlay"], draw_overlay(outcome.pixels, outcome.attention))
+        if "compare" in targets:
+            write_image(targets["compare"], draw_beside(ready.picture.pixels, outcome.pixels))
         # Last, for a photo that is there is what --skip-existing takes for done.
-        write_bytes(photo, data, overwrite=self.overwrite, modified=_time_of(source))
+        write_bytes(targets["output"], data, modified=_time_of(source))
         width, height = ready.picture.size
-        return Enhanced(
-            source.path,
-            os.fspath(photo),
-            self.enhancer.model,
-            width,
-            height,
-            overlay=None if overlay is None else os.fspath(overlay),
-            compare=None if compare is None else os.fspath(compare),
-            note=ready.picture.note,
-        )
+        files: dict[str, Any] = {key: os.fspath(target.path) for key, target in targets.items()}
+        note = ready.picture.note
+        return Enhanced(source.path, model=self.enhancer.model, width=width, height=height, note=note, **files)
 
 
 def _read_tile(value: str) -> int | None:

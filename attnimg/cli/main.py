@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from attnimg import __version__
-from attnimg.cli import classify, doctor, enhance, evaluate, models, segment, train
+from attnimg.cli import classify, doctor, enhance, evaluate, models, resume, segment, train
 from attnimg.cli.console import Console
 from attnimg.cli.status import OF_ERROR, ExitStatus, OutputClosed, OutputFailed, Terminated
 from attnimg.errors import AttnimgError
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.command()(classify.classify)
 app.command()(segment.segment)
 app.command()(enhance.enhance)
+app.command()(resume.resume)
 app.add_typer(models.app, name="models")
 app.command()(doctor.doctor)
 app.add_typer(train.app, name="train")

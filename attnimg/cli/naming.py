@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,9 +13,9 @@ from attnimg.cli.video import plan as plan_video
 from attnimg.errors import ImageError, UsageError
 from attnimg.images.find import Source
 from attnimg.images.formats import has_video_extension
-from attnimg.images.place import Placer, Target
+from attnimg.images.place import Placer, Targets
 
-OVERLAY, COMPARE = ".overlay.png", ".compare.jpg"
+BESIDE = {"overlay": ".overlay.png", "compare": ".compare.jpg"}
 FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "tiff": "TIFF"}
 STDOUT = Path("-")
 
@@ -45,20 +44,13 @@ class Files:
             raise UsageError("--suffix is a part of a name; choose the folder with -o.")
 
 
-class Targets(NamedTuple):
-    """The files that one photo becomes; None of the others: not wanted, or there already and to stay."""
-
-    photo: Path
-    overlay: Path | None = None
-    compare: Path | None = None
-
-
 class Naming:
     """Decides how a photo is encoded and where it goes. only: the one file that was asked for with -o FILE."""
 
     def __init__(self, placer: Placer, files: Files, only: Path | None, *, overlay: bool) -> None:
         self.placer, self.files, self.only = placer, files, only
-        self.endings = [OVERLAY] * overlay + [COMPARE] * files.side_by_side
+        wanted = {"overlay": overlay, "compare": files.side_by_side}
+        self.beside = {key: ending for key, ending in BESIDE.items() if wanted[key]}
 
     def format_for(self, own: str) -> str:
         """Return the format of what was read as `own`, in Pillow's words."""
@@ -68,25 +60,24 @@ class Naming:
             return FORMATS[self.files.save_as]
         return (self.only and format_of(self.only)) or output_format(own)
 
-    def plan(self, source: Source) -> Iterator[Target]:
+    def plan(self, source: Source) -> Targets:
         """Claim the names of all files of a photo, its own first. Raises ImageError: collision, exists."""
         from attnimg.images.encode import extension_of, format_of
 
         if is_video(source):
-            yield plan_video(source, self.placer, self.files.suffix, self.only)
-            return
+            return {"output": plan_video(source, self.placer, self.files.suffix, self.only)}
         if self.only is not None:
             if has_video_extension(self.only.name):
                 raise ImageError("unsupported", f"{self.only} is a video's name. Name a photo, or a folder, with -o.")
             source = replace(source, relative=PurePath(self.only.name))
-            yield self.placer.place(source, self.only.suffix)
+            output = self.placer.place(source, self.only.suffix)
         else:
             # By its name where the content tells nothing: what is damaged must not claim another photo's output.
             own = _sniff(source) or format_of(source.path) or ""
             extension = extension_of(self.format_for(own), source.path)
-            yield self.placer.place(source, self.files.suffix + extension)
-        for ending in self.endings:
-            yield self.placer.place(source, self.files.suffix + ending)
+            output = self.placer.place(source, self.files.suffix + extension)
+        beside = {key: self.placer.place(source, self.files.suffix + end) for key, end in self.beside.items()}
+        return {"output": output, **beside}
 
 
 def find_single_file(output: Path, files: Files) -> Path | None:

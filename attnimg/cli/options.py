@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import wraps
 from inspect import Parameter, signature
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -71,6 +72,25 @@ class Inputs:
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Refuse, before decoding, images of more pixels.", rich_help_panel="Input")
     ] = 300_000_000
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="K/N", help="Take only the K-th of N parts of the inputs.", rich_help_panel="Long runs"),
+    ] = None
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on with what is added to the folders.", rich_help_panel="Long runs")
+    ] = False
+    isolate: Annotated[
+        bool, typer.Option("--isolate", help="Decode in processes of their own.", rich_help_panel="Long runs")
+    ] = False
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1,
+            metavar="SECONDS",
+            help="Give up on an image whose decoding takes longer; with --isolate.",
+            rich_help_panel="Long runs",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         if not self.inputs and self.from_file is None:
@@ -81,6 +101,10 @@ class Inputs:
             raise UsageError("-0 says how --from-file is read; give a list, or - for stdin, with it.")
         if self.from_file == "-" and self.names_stdin:
             raise UsageError("stdin holds either an image (-) or the list (--from-file -), not both.")
+        if self.timeout is not None and not self.isolate:
+            raise UsageError("Only a process of its own can be given up: --timeout needs --isolate.")
+        if self.watch and (self.from_file is not None or self.names_stdin):
+            raise UsageError("--watch follows folders, and a list or stdin is none. Name the folders.")
 
     @property
     def names_stdin(self) -> bool:
@@ -142,7 +166,7 @@ class Compute:
 
 @dataclass(frozen=True)
 class Report:
-    """How results are printed, and whether progress is."""
+    """How results are printed and noted, when failures stop the run, and whether progress is told."""
 
     format: Annotated[
         Literal["table", "jsonl", "csv", "json"] | None,
@@ -152,7 +176,41 @@ class Report:
             rich_help_panel="Output",
         ),
     ] = None
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Note there what is begun and what comes of it (.jsonl), for `attnimg resume`.",
+            rich_help_panel="Long runs",
+        ),
+    ] = None
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run of --report.", rich_help_panel="Long runs")
+    ] = False
+    errors: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the failures' records there, too.", rich_help_panel="Long runs"),
+    ] = None
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop at the first failure.", rich_help_panel="Long runs")
+    ] = False
+    max_failures: Annotated[
+        int | None, typer.Option(min=1, help="Stop at so many failures.", rich_help_panel="Long runs")
+    ] = None
     quiet: Quiet = False
+
+    def __post_init__(self) -> None:
+        if self.resume and self.report is None:
+            raise UsageError("--resume goes on with a run that --report has noted; name that file with --report.")
+        if self.fail_fast and self.max_failures is not None:
+            raise UsageError("--fail-fast is --max-failures 1; give one of them.")
+        if self.errors is not None and os.path.lexists(self.errors) and not self.resume:
+            raise UsageError(f"{self.errors} is there already. Name another file for --errors.")
+
+    @property
+    def most_failures(self) -> float:
+        """Failures at which the run stops."""
+        return 1 if self.fail_fast else self.max_failures or inf
 
 
 def count_cores() -> int:

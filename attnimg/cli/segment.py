@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import typer
 
 from attnimg import checkpoints
-from attnimg.cli.batch import Search, print_plan, run_batch
+from attnimg.cli.batch import Reader, Search, open_reader, print_plan, run_batch
 from attnimg.cli.console import Console
 from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, spread
+from attnimg.cli.resume import open_journal
 from attnimg.cli.segment_batch import BatchFiles
 from attnimg.cli.segment_extras import Beside, Chosen, Extras
 from attnimg.cli.single import write_to_stdout
@@ -21,7 +22,8 @@ from attnimg.cli.status import ExitStatus
 from attnimg.errors import UsageError
 from attnimg.images.find import Source
 from attnimg.images.formats import has_image_extension
-from attnimg.images.place import Placer, Target
+from attnimg.images.place import Placer, Target, Targets
+from attnimg.pipeline.journal import Journal
 from attnimg.results import Area, Record, Segmented, Skipped
 
 if TYPE_CHECKING:
@@ -72,19 +74,23 @@ def segment(
     if (to_stdout or only) and len(sources) > 1:
         raise UsageError(f"-o {outputs.output} takes one photo, and {len(sources)} were found. Name a folder.")
     replaced = sources if outputs.overwrite else []
+    if to_stdout and report.report:
+        raise UsageError("-o - writes one mask and no record. For --report name a folder.")
+    journal = Journal() if outputs.dry_run else open_journal(report, model, Segmented)
     placer = Placer(
         Path() if to_stdout else only.parent if only else outputs.output,
         overwrite=outputs.overwrite,
         skip_existing=outputs.skip_existing,
         inputs=replaced,
+        begun=journal.begun,
     )
-    beside = Beside(extras, chosen, overlay=outputs.overlay, overwrite=outputs.overwrite)
+    beside = Beside(extras, chosen, overlay=outputs.overlay)
     naming = Naming(placer, only, beside.endings)
-    batch = BatchFiles(extras.coco, extras.summary, overwrite=outputs.overwrite, inputs=replaced)
+    batch = BatchFiles(extras.coco, extras.summary, overwrite=outputs.overwrite or report.resume, inputs=replaced)
     if to_stdout and (beside.endings or batch.paths):
         raise UsageError("-o - writes one mask and nothing else. For other files beside it name a folder.")
     if outputs.dry_run:
-        status = print_plan(search, (lambda _: [Target(STDOUT)]) if to_stdout else naming.plan, console)
+        status = print_plan(search, (lambda _: {MASK: Target(STDOUT)}) if to_stdout else naming.plan, console)
         for path in batch.paths:
             console.print(f"all -> {path}")
         raise typer.Exit(status)
@@ -93,11 +99,15 @@ def segment(
     from attnimg.tasks.segment import load_segmenter
 
     segmenter = load_segmenter(model, device=compute.device, precision=compute.precision, resize=seen_at, tta=tta)
-    job = SegmentJob(segmenter, naming, beside, batch, max_pixels=inputs.max_pixels)
-    if to_stdout and sources:
-        raise typer.Exit(write_to_stdout(job, sources[0], console, advice="Try a smaller --resize, or --device cpu."))
     finish = batch.start(segmenter.classes)
-    status = run_batch(search, job, Segmented, compute=compute, report=report, console=console, finish=finish)
+    with open_reader(inputs, compute) as reader:
+        job = SegmentJob(segmenter, naming, beside, batch, reader)
+        if to_stdout and sources:
+            advice = "Try a smaller --resize, or --device cpu."
+            raise typer.Exit(write_to_stdout(job, sources[0], console, advice=advice))
+        status = run_batch(
+            search, job, Segmented, compute=compute, report=report, console=console, journal=journal, finish=finish
+        )
     for complaint in batch.write():
         console.complain(complaint)
         status = ExitStatus.SOME_FAILED
@@ -110,12 +120,12 @@ class Naming:
     def __init__(self, placer: Placer, only: Path | None, endings: Sequence[str]) -> None:
         self.placer, self.only, self.endings = placer, only, endings
 
-    def plan(self, source: Source) -> Iterator[Target]:
-        """Claim the names of all files of a photo, its mask's first. Raises ImageError: collision, exists."""
+    def plan(self, source: Source) -> Targets:
+        """Claim the names of all files of a photo, by their endings. Raises ImageError: collision, exists."""
         if self.only is not None:
             source = replace(source, relative=PurePath(self.only.name))
-        for ending in (self.only.suffix if self.only else MASK, *self.endings):
-            yield self.placer.place(source, ending)
+        mask = self.placer.place(source, self.only.suffix if self.only else MASK)
+        return {MASK: mask, **{ending: self.placer.place(source, ending) for ending in self.endings}}
 
 
 class Ready(NamedTuple):
@@ -123,40 +133,33 @@ class Ready(NamedTuple):
 
     prepared: Prepared
     photo: NDArray[np.uint8] | None
-    targets: dict[str, Path]
+    targets: Targets
     note: str | None
 
 
 class SegmentJob:
     """Segmentation as the stream sees it."""
 
-    def __init__(
-        self, segmenter: Segmenter, naming: Naming, beside: Beside, batch: BatchFiles, *, max_pixels: int
-    ) -> None:
+    def __init__(self, segmenter: Segmenter, naming: Naming, beside: Beside, batch: BatchFiles, reader: Reader) -> None:
         self.segmenter, self.naming, self.beside, self.batch = segmenter, naming, beside, batch
-        self.max_pixels = max_pixels
-        self._targets: dict[tuple[str, PurePath], dict[str, Path]] = {}
+        self.reader = reader
 
-    def admit(self, source: Source) -> Record | None:
+    def admit(self, source: Source) -> Record | Targets:
         """Claim the names."""
-        targets = dict(zip((MASK, *self.naming.endings), self.naming.plan(source), strict=True))
+        targets = self.naming.plan(source)
         if targets[MASK].skip:
             return Skipped(source.path, os.fspath(targets[MASK].path))
-        self._targets[source.path, source.relative] = {e: t.path for e, t in targets.items() if not t.skip}
-        return None
+        return {ending: target for ending, target in targets.items() if not target.skip}
 
-    def read(self, source: Source) -> Ready:
+    def read(self, source: Source, targets: Targets) -> Ready:
         """Decode no larger than the net needs, and scale; once more at full size for what is drawn on the photo."""
-        from attnimg.images.read import read
-
-        targets = self._targets.pop((source.path, source.relative), {})
-        picture = read(source, max_pixels=self.max_pixels, shortest=self.segmenter.shortest)
+        picture = self.reader(source, shortest=self.segmenter.shortest)
         pixels = picture.on_white()
         prepared = self.segmenter.prepare(pixels, picture.size)
         if not self.beside.needs_photo:
             return Ready(prepared, None, targets, picture.note)
         if pixels.shape[1::-1] != picture.size:  # so that drawing changes no mask
-            pixels = read(source, max_pixels=self.max_pixels).on_white()
+            pixels = self.reader(source).on_white()
         shallow = pixels if pixels.dtype == "uint8" else pixels // 257
         return Ready(prepared, shallow.astype("uint8", copy=False), targets, picture.note)
 
@@ -195,8 +198,8 @@ class SegmentJob:
         areas = measure(mask, [c.label for c in classes])
         written = self.beside.write(targets, ready.photo, outcome, mask, classes, areas)
         # Last, for a mask that is there is what --skip-existing takes for done.
-        write_bytes(targets[MASK], self._encode(mask), overwrite=self.beside.overwrite)
-        output, (width, height) = os.fspath(targets[MASK]), ready.prepared.size
+        write_bytes(targets[MASK], self._encode(mask))
+        output, (width, height) = os.fspath(targets[MASK].path), ready.prepared.size
         self.batch.note(output, mask, areas)
         return Segmented(source.path, output, self.segmenter.model, width, height, areas, note=ready.note, **written)
 

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 from attnimg import __version__
 from attnimg.errors import ImageError, UsageError
 from attnimg.images.find import Source
-from attnimg.images.place import Placer
+from attnimg.images.place import Placer, Target
 from attnimg.results import Area, Record, Segmented
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class BatchFiles:
                 number = self._images.count + 1
                 size = {"width": record.width, "height": record.height}
                 self._images.add({"id": number, "file_name": record.path, **size})
-                for annotation in self._annotations.pop(record.output):
+                for annotation in self._annotations.pop(record.output, None) or _annotate_again(record):
                     self._spooled.add({"id": self._spooled.count + 1, "image_id": number, **annotation})
         return record
 
@@ -73,7 +73,7 @@ class BatchFiles:
         for path, make in ((self._coco, self._make_coco), (self._summary, self._make_summary)):
             if path is not None:
                 try:
-                    put(path, make, overwrite=self._overwrite)
+                    put(Target(path, replace=self._overwrite), make)
                 except ImageError as error:
                     yield f"attnimg: {error}"
 
@@ -120,6 +120,14 @@ class Spool:
         self._file.seek(0)
         while chunk := self._file.read(1 << 20):
             file.write(chunk)
+
+
+def _annotate_again(record: Segmented) -> list[dict[str, Any]]:
+    """Return the annotations of a mask that was written before the run was interrupted."""
+    from attnimg.images.masks import decode_mask
+
+    mask = decode_mask(record.output)
+    return [_annotate(mask, area) for area in record.classes]
 
 
 def _annotate(mask: Mask, area: Area) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -13,6 +13,7 @@ from urllib.parse import quote
 import typer
 
 from attnimg.errors import UsageError
+from attnimg.images.place import Targets
 from attnimg.results import Area
 
 if TYPE_CHECKING:
@@ -121,8 +122,8 @@ def _find_classes(names: str | None, labels: Sequence[str], model: str) -> tuple
 class Beside:
     """Settles masks as the options ask, and writes the files that stand beside them; for any thread."""
 
-    def __init__(self, extras: Extras, chosen: Chosen, *, overlay: bool, overwrite: bool) -> None:
-        self.extras, self.chosen, self.overwrite = extras, chosen, overwrite
+    def __init__(self, extras: Extras, chosen: Chosen, *, overlay: bool) -> None:
+        self.extras, self.chosen = extras, chosen
         kept = range(len(chosen.labels)) if chosen.only is None else chosen.only
         # Of any label a name that is no path, and differs from those of all others.
         self._scores = {f".{quote(chosen.labels[i], safe=' ')}.scores.png": i for i in kept if extras.scores}
@@ -147,14 +148,14 @@ class Beside:
 
     def write(
         self,
-        targets: Mapping[str, Path],
+        targets: Targets,
         photo: NDArray[np.uint8] | None,
         outcome: Outcome,
         mask: Mask,
         classes: Sequence[SegmentClass],
         areas: Sequence[Area],
     ) -> dict[str, Any]:
-        """Write the files, and return the keys of the record that name them. targets: paths by ending."""
+        """Write the files, and return the keys of the record that name them. targets: by ending."""
         import numpy as np
 
         from attnimg.images.draw import draw_overlay
@@ -165,26 +166,25 @@ class Beside:
         from attnimg.tasks.scores import Probabilities
 
         if OVERLAY in targets and photo is not None and outcome.attention is not None:
-            write_image(targets[OVERLAY], draw_overlay(photo, outcome.attention), overwrite=self.overwrite)
+            write_image(targets[OVERLAY], draw_overlay(photo, outcome.attention))
         if PREVIEW in targets and photo is not None:
             legend = [Entry(classes[a.id].color, f"{a.label}  {a.fraction:.1%}") for a in areas]
             preview = draw_preview(photo, mask, [c.color for c in classes], legend)
-            write_image(targets[PREVIEW], preview, overwrite=self.overwrite)
+            write_image(targets[PREVIEW], preview)
         if CUTOUT in targets and photo is not None and outcome.scores is not None:
-            write_bytes(targets[CUTOUT], self._cut_out(photo, outcome.scores, mask), overwrite=self.overwrite)
+            write_bytes(targets[CUTOUT], self._cut_out(photo, outcome.scores, mask))
         if POLYGONS in targets:
             data = json.dumps(describe_polygons(mask, areas)).encode("ascii")
-            write_bytes(targets[POLYGONS], data, overwrite=self.overwrite)
+            write_bytes(targets[POLYGONS], data)
         maps = {ending: index for ending, index in self._scores.items() if ending in targets}
         if maps and outcome.scores is not None:
             probabilities = Probabilities(outcome.scores, *mask.shape)
             for ending, index in maps.items():
                 codes = np.rint(probabilities.of(index) * np.float32(65535)).astype(np.uint16)
-                write_bytes(
-                    targets[ending], encode_png(codes, None, Metadata(None, None, None)), overwrite=self.overwrite
-                )
-        keys: dict[str, Any] = {key: os.fspath(targets[ending]) for ending, key in KEYS.items() if ending in targets}
-        return keys | ({"scores": [os.fspath(targets[ending]) for ending in maps]} if maps else {})
+                write_bytes(targets[ending], encode_png(codes, None, Metadata(None, None, None)))
+        paths = {ending: os.fspath(target.path) for ending, target in targets.items()}
+        keys: dict[str, Any] = {key: paths[ending] for ending, key in KEYS.items() if ending in targets}
+        return keys | ({"scores": [paths[ending] for ending in maps]} if maps else {})
 
     def _cut_out(self, photo: NDArray[np.uint8], scores: Scores, mask: Mask) -> bytes:
         import numpy as np

@@ -9,6 +9,7 @@ from attnimg.cli.console import Console
 from attnimg.cli.status import ExitStatus
 from attnimg.errors import ImageError
 from attnimg.images.find import Source
+from attnimg.images.place import Targets
 from attnimg.results import Tally
 
 Ready = TypeVar("Ready")
@@ -18,7 +19,7 @@ Outcome = TypeVar("Outcome")
 class Encoder(Protocol[Ready, Outcome]):
     """The parts of a `pipeline.job.Job` that are needed, and its image's file."""
 
-    def read(self, source: Source) -> Ready:
+    def read(self, source: Source, targets: Targets) -> Ready:
         """Decode the image."""
 
     def predict(self, batch: list[Ready]) -> Sequence[Outcome]:
@@ -31,7 +32,7 @@ class Encoder(Protocol[Ready, Outcome]):
 def write_to_stdout(job: Encoder[Ready, Outcome], source: Source, console: Console, *, advice: str) -> ExitStatus:
     """Write what becomes of one image, or complain. advice: what to try where memory does not suffice."""
     try:
-        ready = job.read(source)
+        ready = job.read(source, {})
         (outcome,) = job.predict([ready])
         data = job.encode(ready, outcome)
     except (ImageError, MemoryError) as error:

@@ -21,7 +21,8 @@ import typer
 
 from attnimg.errors import ImageError, UsageError
 from attnimg.images.find import Source
-from attnimg.images.place import Placer
+from attnimg.images.place import Placer, Target
+from attnimg.pipeline.journal import Journal
 from attnimg.results import Classified, Failed, Record, Skipped
 
 How = Literal["copy", "symlink", "hardlink"]
@@ -63,19 +64,25 @@ class Sorter:
     placer: Placer
     how: How
     overwrite: bool
+    journal: Journal
     _numbers: Counter[PurePath] = field(default_factory=Counter)
 
     def file(self, record: Record) -> Record:
-        """File a classified image and return its record, or the record of what prevented that."""
+        """File a classified image and return its record, or the record of what prevented that.
+
+        A record from before the run was interrupted may say that it is filed: then its name is claimed again, no more.
+        """
         if not isinstance(record, Classified):
             return record
         label = record.predictions[0].label if record.predictions else UNLABELLED
         try:
             path = self._claim(record.path, PurePath(name_folder(label), PurePath(record.path).name))
-            if not self._is_filed(record.path, path):
-                if self.placer.check(path).skip:
+            if record.filed is None and not self._is_filed(record.path, path):
+                target = self.placer.check(path)
+                if target.skip:
                     return Skipped(record.path, os.fspath(path))
-                self._put(Path(record.path), path)
+                self.journal.announce(record.path, path)
+                self._put(Path(record.path), target)
         except ImageError as error:
             return Failed(record.path, error.kind, error.message)
         return replace(record, filed=os.fspath(path))
@@ -100,10 +107,10 @@ class Sorter:
         except OSError:
             return False
 
-    def _put(self, source: Path, path: Path) -> None:
+    def _put(self, source: Path, target: Target) -> None:
         from attnimg.images.write import put
 
-        put(path, partial(_copy if self.how == "copy" else self._link, source), overwrite=self.overwrite)
+        put(target, partial(_copy if self.how == "copy" else self._link, source))
 
     def _link(self, source: Path, path: Path) -> None:
         try:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from attnimg.cli.progress import Progress
 from attnimg.errors import ImageError, Unavailable
 from attnimg.images.find import Source
-from attnimg.images.place import Placer, Target
-from attnimg.results import Enhanced, Record, Skipped
+from attnimg.images.place import Placer, Target, Targets
+from attnimg.results import Enhanced, Record
 
 if TYPE_CHECKING:
     from attnimg.cli.enhance import EnhanceJob, Ready
@@ -50,7 +50,7 @@ class Clip(NamedTuple):
     """A video, and where it goes."""
 
     source: Source
-    target: Path
+    target: Target
 
 
 class MixedJob:
@@ -59,33 +59,25 @@ class MixedJob:
     A video is enhanced whole while others wait, on the thread that drives the device and hears Ctrl-C.
     """
 
-    def __init__(self, photos: EnhanceJob, is_video: Callable[[Source], bool]) -> None:
-        self.photos, self.is_video = photos, is_video
+    def __init__(self, photos: EnhanceJob, is_video: Callable[[Source], bool], max_pixels: int) -> None:
+        self.photos, self.is_video, self.max_pixels = photos, is_video, max_pixels
         self._progress = Progress()
-        self._targets: dict[tuple[str, PurePath], Path] = {}
 
     def show_on(self, progress: Progress) -> None:
         """Tell of frames there."""
         self._progress = progress
 
-    def admit(self, source: Source) -> Record | None:
+    def admit(self, source: Source) -> Record | Targets:
         """Claim the names."""
-        if not self.is_video(source):
-            return self.photos.admit(source)
-        (target,) = self.photos.naming.plan(source)
-        if target.skip:
-            return Skipped(source.path, os.fspath(target.path))
-        self._targets[source.path, source.relative] = target.path
-        return None
+        return self.photos.admit(source)
 
-    def read(self, source: Source) -> Ready | Clip:
+    def read(self, source: Source, targets: Targets) -> Ready | Clip:
         """Decode a photo; a video is too long for that."""
-        target = self._targets.pop((source.path, source.relative), None)
-        return self.photos.read(source) if target is None else Clip(source, target)
+        return Clip(source, targets["output"]) if self.is_video(source) else self.photos.read(source, targets)
 
     def shape(self, ready: Ready | Clip) -> Hashable:
         """A video is a batch of its own."""
-        return ready.target if isinstance(ready, Clip) else self.photos.shape(ready)
+        return ready.target.path if isinstance(ready, Clip) else self.photos.shape(ready)
 
     def pixels(self, ready: Ready | Clip) -> int:
         """A video that waits holds none."""
@@ -115,18 +107,18 @@ class MixedJob:
                 Steady(photos.enhancer, photos.settings),
                 self._tell,
                 extension=source.suffix.lower(),
-                max_pixels=photos.max_pixels,
+                max_pixels=self.max_pixels,
                 strip=photos.naming.files.strip,
             )
             modified = source.stat().st_mtime
             os.utime(temporary, (modified, modified))
             done.append(video)
 
-        put(clip.target, make, overwrite=photos.overwrite)
+        put(clip.target, make)
         (video,) = done
         return Enhanced(
             clip.source.path,
-            os.fspath(clip.target),
+            os.fspath(clip.target.path),
             photos.enhancer.model,
             *video.size,
             frames=video.frames,

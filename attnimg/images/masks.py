@@ -34,6 +34,12 @@ def encode_mask(mask: Mask, colors: Sequence[Color]) -> memoryview:
     return file.getbuffer()
 
 
+def decode_mask(path: str) -> Mask:
+    """Read a file that `encode_mask` made."""
+    with Image.open(path) as image:
+        return np.array(image)
+
+
 def keep_only(mask: Mask, ids: Sequence[int]) -> Mask:
     """Return a mask whose other classes are `VOID`."""
     table = np.full(256, VOID, np.uint8)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from attnimg.errors import ImageError, UsageError
 from attnimg.images.find import Source
+from attnimg.images.whole import is_whole
 
 # By default their file systems take A.png and a.png for one file.
 _IGNORES_CASE = sys.platform in ("darwin", "win32")
@@ -21,29 +22,41 @@ _IGNORES_CASE = sys.platform in ("darwin", "win32")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an output goes. `skip`: it is there already and is to stay as it is."""
+    """Where an output goes. skip: it is there already and is to stay as it is. replace: what is there may go."""
 
     path: Path
     skip: bool = False
+    replace: bool = False
+
+
+Targets = dict[str, Target]
+"""The files that one image becomes, by their keys in its record (`results`)."""
 
 
 class Placer:
     """Hands out names below one folder, each once. Not for several threads: the order of the calls decides.
 
     folder: need not exist. overwrite, skip_existing: what becomes of outputs that are there; neither: error records.
-    inputs: all the sources of the run; asked for with `overwrite` only, for without it nothing is ever replaced.
+    inputs: all the sources of the run; asked for with `overwrite` only, for without it no other's file is replaced.
+    begun: outputs that are this run's own, from before it was interrupted.
 
     Raises UsageError when the folder is a file.
     """
 
     def __init__(
-        self, folder: Path, *, overwrite: bool = False, skip_existing: bool = False, inputs: Iterable[Source] = ()
+        self,
+        folder: Path,
+        *,
+        overwrite: bool = False,
+        skip_existing: bool = False,
+        inputs: Iterable[Source] = (),
+        begun: Container[str] = (),
     ) -> None:
         if os.path.lexists(folder) and not folder.is_dir():
             raise UsageError(f"{folder} is no folder. Name one, or a new one.")
         self._folder = folder
         self._real_folder = Path(os.path.realpath(folder))  # `resolve` of Python 3.11 raises where links form a loop
-        self._overwrite, self._skip_existing = overwrite, skip_existing
+        self._overwrite, self._skip_existing, self._begun = overwrite, skip_existing, begun
         self._claims: dict[str, str] = {}
         self._inside: set[Path] = set()
         # The file, and the link that names it: what is put in a link's place leaves the file as it is.
@@ -74,14 +87,17 @@ class Placer:
     def check(self, path: Path) -> Target:
         """Decide what becomes of a name that was claimed. Raises ImageError: exists."""
         if not os.path.lexists(path):
-            return Target(path)
+            return Target(path, replace=self._overwrite)
+        if os.fspath(path) in self._begun:
+            return Target(path, replace=True)
         if self._skip_existing:
-            return Target(path, skip=True)
+            whole = _is_whole(path)
+            return Target(path, skip=whole, replace=not whole)
         if not self._overwrite:
             raise ImageError("exists", f"{path} is there already. Use --overwrite, --skip-existing or another folder.")
         if _identify(path, follow=False) in self._inputs:
             raise ImageError("exists", f"{path} is an input, and inputs are never overwritten. Use another folder.")
-        return Target(path)
+        return Target(path, replace=True)
 
     def _check_inside(self, folder: Path) -> None:
         # Resolved, because a link in the output folder may lead elsewhere.
@@ -89,6 +105,13 @@ class Placer:
             if not Path(os.path.realpath(folder)).is_relative_to(self._real_folder):
                 raise _leaves(self._folder)
             self._inside.add(folder)
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return is_whole(path)
+    except OSError:  # what cannot be looked at is not ours to replace
+        return True
 
 
 def _leaves(folder: Path) -> ImageError:

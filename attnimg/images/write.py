@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -18,20 +19,27 @@ from numpy.typing import NDArray
 
 from attnimg.errors import ImageError
 from attnimg.images.opencv import memory_errors
+from attnimg.images.place import Target
 
+_TEMPORARY = ".attnimg-{run}-{file}.tmp"
 # Level 1 takes half the time of level 3 and makes files hardly larger: filtered photos are close to noise.
 _ENCODINGS = {".png": [cv2.IMWRITE_PNG_COMPRESSION, 1], ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95]}
+
+RUN = secrets.token_hex(4)
+"""What the temporary names of this process have in common."""
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
-def write_image(path: Path, pixels: NDArray[np.uint8], *, overwrite: bool = False) -> None:
-    """Write H x W x 3 RGB pixels as PNG or, at quality 95, JPEG, by the path's extension (.png, .jpg).
+def write_image(target: Target, pixels: NDArray[np.uint8]) -> None:
+    """Write H x W x 3 RGB pixels as PNG or, at quality 95, JPEG, by the target's extension (.png, .jpg).
 
     Raises MemoryError, and ImageError: as `put` does; write-failed too for more pixels than the format takes.
     """
-    extension = path.suffix.lower()
-    reason = f"{path} cannot be encoded: {pixels.shape[1]} x {pixels.shape[0]} pixels are too many. Scale it down."
+    extension = target.path.suffix.lower()
+    reason = (
+        f"{target.path} cannot be encoded: {pixels.shape[1]} x {pixels.shape[0]} pixels are too many. Scale it down."
+    )
     try:
         with memory_errors():
             done, data = cv2.imencode(extension, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), _ENCODINGS[extension])
@@ -39,12 +47,10 @@ def write_image(path: Path, pixels: NDArray[np.uint8], *, overwrite: bool = Fals
         raise ImageError("write-failed", reason) from error
     if not done:
         raise ImageError("write-failed", reason)
-    write_bytes(path, data.data, overwrite=overwrite)
+    write_bytes(target, data.data)
 
 
-def write_bytes(
-    path: Path, data: bytes | memoryview, *, overwrite: bool = False, modified: float | None = None
-) -> None:
+def write_bytes(target: Target, data: bytes | memoryview, *, modified: float | None = None) -> None:
     """Write a file, and the folders above it.
 
     modified: its time of modification and of access in seconds since 1970; None: now. Raises ImageError as `put` does.
@@ -56,23 +62,24 @@ def write_bytes(
         if modified is not None:
             os.utime(temporary, (modified, modified))
 
-    put(path, write, overwrite=overwrite)
+    put(target, write)
 
 
-def put(path: Path, make: Callable[[Path], object], *, overwrite: bool = False) -> None:
+def put(target: Target, make: Callable[[Path], object]) -> None:
     """Put a file or link in its place, whatever makes it, and the folders above it.
 
     make: makes it under the temporary name that it is given; may raise OSError.
 
-    Raises ImageError: exists, unless `overwrite`; write-failed (no space, no rights, a name that is too long).
+    Raises ImageError: exists, unless the target may be replaced; write-failed (no space, no rights, a name that is too long).
     """
+    path = target.path
     # Not made from the path's own name, which may be as long as names can be.
-    temporary = path.with_name(f".attnimg-{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(_TEMPORARY.format(run=RUN, file=secrets.token_hex(6)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             make(temporary)
-            _move(temporary, path, overwrite)
+            _move(temporary, target)
         finally:  # it is still there after a link, after a failure, and after a rename to a hard link of its own
             temporary.unlink(missing_ok=True)
     except OSError as error:
@@ -80,8 +87,14 @@ def put(path: Path, make: Callable[[Path], object], *, overwrite: bool = False) 
         raise ImageError("write-failed", f"{reason}. Make room, check the rights, or use another folder.") from error
 
 
-def _move(temporary: Path, path: Path, overwrite: bool) -> None:
-    if overwrite:
+def temporaries(folder: Path, runs: Iterable[str]) -> Iterator[Path]:
+    """Yield what killed processes left half-written in a folder. runs: the processes' `RUN`."""
+    return chain.from_iterable(folder.glob(_TEMPORARY.format(run=run, file="*")) for run in runs)
+
+
+def _move(temporary: Path, target: Target) -> None:
+    path = target.path
+    if target.replace:
         temporary.replace(path)
         return
     try:

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from typing import Protocol, TypeVar
 
 from attnimg.images.find import Source
+from attnimg.images.place import Targets
 from attnimg.results import Record
 
 Ready = TypeVar("Ready")
@@ -22,13 +23,13 @@ class Job(Protocol[Ready, Outcome]):
     kind out-of-memory (a device's own exception for that must be translated). Anything else is a bug, ends the stream.
     """
 
-    def admit(self, source: Source) -> Record | None:
-        """Claim what must be claimed in input order, such as output names; one thread, before reading.
+    def admit(self, source: Source) -> Record | Targets:
+        """Claim the names of what is to be written, in input order; one thread, before reading.
 
         A record returned here, such as `Skipped`, is the image's record, and no other method sees the image.
         """
 
-    def read(self, source: Source) -> Ready:
+    def read(self, source: Source, targets: Targets) -> Ready:
         """Decode the image and do the host's part of the preparation; many threads."""
 
     def shape(self, ready: Ready) -> Hashable:

@@ -1,0 +1,38 @@
+"""What a run notes of itself while it goes, if anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from pathlib import Path
+
+from attnimg.images.find import Source
+from attnimg.images.place import Targets
+from attnimg.results import Record, Tally
+
+Admit = Callable[[Source], Record | Targets]
+
+
+class JournalFailed(Exception):  # noqa: N818 - the run's failure, not an image's
+    """The journal cannot be written. What is not in it is not done, so the run must end."""
+
+
+class Journal:
+    """Notes nothing. begun: the outputs that the run announced before it was interrupted."""
+
+    begun: Container[str] = frozenset()
+
+    def start(self) -> None:
+        """Begin to write."""
+
+    def admitting(self, admit: Admit) -> Admit:
+        """Return what admits sources as `admit` does, notes those that are to be read, and recalls those done."""
+        return admit
+
+    def announce(self, path: str, output: Path) -> None:
+        """Note one more file that is to be written for the image `path`."""
+
+    def settle(self, record: Record) -> None:
+        """Note what came of an image; in input order."""
+
+    def end(self, tally: Tally) -> None:
+        """Note that the run is over."""
