@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 KEY = "attnimg"
-LARGEST_HEADER = 16 << 20  # bytes; ours are a few kB, so a larger one is an attack or a damaged file
+LARGEST_HEADER = 4 << 20  # bytes; ours are a few kB, so a larger one is an attack or a damaged file
 
 
 def weights_folder() -> Path:
@@ -56,22 +56,50 @@ def read_header(path: Path) -> dict[str, Any]:
             (length,) = struct.unpack("<Q", file.read(8))
             if length > min(LARGEST_HEADER, path.stat().st_size):
                 raise ValueError("header longer than the file")  # noqa: TRY301
-            header = json.loads(json.loads(file.read(length))["__metadata__"][KEY])
+            header: Any = json.loads(json.loads(file.read(length))["__metadata__"][KEY], parse_constant=_refuse)
     except OSError as error:
         raise Unavailable(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError, struct.error) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, struct.error) as error:
         raise Unavailable(
             f"{path} is not a weight file of attnimg, or it is damaged; fetch or train it again."
         ) from error
-    if not isinstance(header, dict) or not {"task", "architecture"} <= header.keys():
-        raise Unavailable(
-            f"{path} does not say its task and architecture; train it again with this version of attnimg."
-        )
-    return header
+    match header:
+        case {"task": str(), "architecture": dict()}:
+            found: dict[str, Any] = header
+        case _:
+            raise Unavailable(
+                f"{path} does not say its task and architecture; train it again with this version of attnimg."
+            )
+    classes = found.get("classes", [])
+    if not isinstance(classes, list) or not all(_is_class(entry) for entry in classes):
+        raise Unavailable(f"{path} does not say its classes as it should; train it again with this version of attnimg.")
+    return found
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _is_class(entry: Any) -> bool:
+    match entry:
+        case {"id": str() | int(), "label": str()}:
+            return True
+    return False
+
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a weight file's tensors, reading none of them; `Unavailable` if it is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no dict
+    except (SafetensorError, OSError) as error:
+        raise Unavailable(f"{path} is damaged ({error}); fetch or train it again.") from error
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return header and tensors (fp32, on the CPU) of a weight file; `Unavailable` if it is damaged."""
+    """Return header and tensors (fp32, on the CPU) of a weight file; `Unavailable` if it is damaged or holds NaN."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -80,7 +108,10 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise Unavailable(f"{path} is damaged ({error}); fetch or train it again.") from error
-    return header, {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+    tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+    if broken := [name for name, t in tensors.items() if not t.isfinite().all()]:
+        raise Unavailable(f"{path} is damaged ({broken[0]} holds NaN or infinity); fetch or train it again.")
+    return header, tensors
 
 
 def halve(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -93,7 +124,8 @@ def write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
     from safetensors.torch import save
 
     data = save(
-        {n: t.detach().cpu().contiguous() for n, t in tensors.items()}, {KEY: json.dumps(header, sort_keys=True)}
+        {n: t.detach().cpu().contiguous() for n, t in tensors.items()},
+        {KEY: json.dumps(header, sort_keys=True, allow_nan=False)},
     )
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(data)

@@ -1,25 +1,94 @@
 """Does attention earn its keep? The same net, recipe and budget with and without it, over several seeds.
 
-python benchmarks/attention.py DATA [--classes 20] [--epochs 12] [--seeds 3] [--recipe objects-cpu]
+    python benchmarks/attention.py classify DATA -o RUNS    DATA as scripts/arrange_tiny_imagenet.py makes it
+    python benchmarks/attention.py segment DATA -o RUNS     DATA as `attnimg train segment` takes it
 
-DATA is a folder-per-class data set with `train/` and `held-out/` (scripts/arrange_tiny_imagenet.py makes one); every
-k-th class of it is taken. Prints top-1 of the last epoch on the held-out images for each variant: mean, standard
-deviation, and each seed.
+Prints a line per run and, at the end, a table: of each variant the score on the validation images after the last
+epoch, as mean, standard deviation and each seed's; the net's parameters; and the seconds that the training steps took.
+All variants have a seed before the next one begins, so that other work on the machine slows them alike. RUNS takes a
+folder per run: one that holds its weight file is not trained again, and one that was cut off goes on.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import statistics
-import tempfile
-import time
-from dataclasses import replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
-from attnimg.training.recipe import ClassifyRecipe, load_recipe
+import torch
+
+from attnimg import checkpoints
+from attnimg.datasets.masks import read_class_table
+from attnimg.errors import AttnimgError, UsageError
+from attnimg.training.log import Log
+from attnimg.training.loop import LAST, LOG
+from attnimg.training.precision import choose_precision
+from attnimg.training.recipe import ClassifyRecipe, Recipe, SegmentRecipe, load_recipe
+from attnimg.training.run import RECIPE
 from attnimg.training.train_classifier import train_classifier
+from attnimg.training.train_segmenter import train_segmenter
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is trained, and what is left out of it.
+
+    size: side of the images from the first epoch on; None: the recipe's. validation: part of the data set. score:
+    column of the log, a fraction. mechanisms: where the recipe says which one is used.
+    """
+
+    kind: type[Recipe]
+    train: Callable[..., Path | None]
+    recipe: str
+    epochs: int
+    size: int | None
+    validation: str
+    score: str
+    mechanisms: dict[str, str]
+
+
+QUESTIONS = {
+    "classify": Question(
+        ClassifyRecipe,
+        train_classifier,
+        recipe="objects-cpu",
+        epochs=12,
+        size=None,
+        validation="held-out",
+        score="top1",
+        mechanisms={
+            "channel attention": "net.backbone.channel_attention",
+            "self-attention": "net.backbone.spatial_attention",
+            "attention pooling": "net.pooling",
+        },
+    ),
+    "segment": Question(
+        SegmentRecipe,
+        train_segmenter,
+        recipe="street-cpu",
+        epochs=3,
+        size=160,
+        validation="val",
+        score="miou",
+        mechanisms={"self-attention": "net.backbone.spatial_attention", "focus": "net.focus", "gates": "net.gate"},
+    ),
+}
+WITH, WITHOUT = "with attention", "no attention"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What became of a run. score: in percent."""
+
+    score: float
+    parameters: int
+    seconds: float
 
 
 def take_classes(data: Path, count: int, folder: Path) -> Path:
@@ -34,48 +103,96 @@ def take_classes(data: Path, count: int, folder: Path) -> Path:
     return folder
 
 
-def variants(recipe: ClassifyRecipe) -> dict[str, ClassifyRecipe]:
-    """Return the recipe as it is, and with each kind of attention left out."""
-    net, backbone = recipe.net, recipe.net.backbone
-    bare = replace(backbone, channel_attention="none", spatial_attention="none")
-    nets = {
-        "with attention": net,
-        "no channel attention": replace(net, backbone=replace(backbone, channel_attention="none")),
-        "no self-attention": replace(net, backbone=replace(backbone, spatial_attention="none")),
-        "mean pooling": replace(net, pooling="none"),
-        "no attention": replace(net, backbone=bare, pooling="none"),
+def leave_out(config: Any, path: str) -> Any:
+    """Return a configuration whose field at a dotted path is "none"."""
+    field, _, rest = path.partition(".")
+    return replace(config, **{field: leave_out(getattr(config, field), rest) if rest else "none"})
+
+
+def make_variants(recipe: Recipe, mechanisms: dict[str, str]) -> dict[str, Recipe]:
+    """Return the recipe as it is, without each mechanism, with each alone, and without any."""
+
+    def without(names: Collection[str]) -> Recipe:
+        left: Recipe = reduce(leave_out, (mechanisms[name] for name in names), recipe)
+        return left
+
+    return {
+        WITH: recipe,
+        **{f"no {name}": without([name]) for name in mechanisms},
+        **{f"{name} alone": without(mechanisms.keys() - {name}) for name in mechanisms},
+        WITHOUT: without(mechanisms),
     }
-    return {name: replace(recipe, net=n) for name, n in nets.items()}
+
+
+def train(question: Question, recipe: Recipe, data: Path, folder: Path) -> Trained:
+    """Train in `folder`, or go on there, unless its weight file tells that it is done."""
+    weights = folder / f"{folder.name}.safetensors"
+    if not weights.is_file():
+        resume = (folder / LAST).is_file()
+        question.train(recipe, data, folder, validation=data / question.validation, device="cpu", resume=resume)
+        for left in set(folder.iterdir()) - {weights, folder / LOG, folder / RECIPE}:
+            left.unlink()  # decoded images and states: hundreds of megabytes a run
+    elif load_recipe(str(folder / RECIPE), type(recipe)) != recipe:
+        raise UsageError(f"{folder} holds a run with other settings. Name another folder with -o.")
+    last = Log(folder / LOG).read()[-1]
+    parameters = checkpoints.read_header(weights)["parameters"]
+    return Trained(100 * float(last[question.score]), parameters, float(last["seconds"]))
+
+
+def print_table(results: dict[str, list[Trained]], score: str) -> None:
+    """Print a row per variant."""
+    print(f"\n{'':24}{score + ', %':>14}{'parameters':>12}{'s a run':>9}   each seed")
+    for name, runs in results.items():
+        scores = [run.score for run in runs]
+        spread = f"+- {statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
+        seconds = statistics.mean(run.seconds for run in runs)
+        each = " ".join(f"{s:.1f}" for s in scores)
+        mean = f"{statistics.mean(scores):.1f} {spread}"
+        print(f"{name:24}{mean:>14}{runs[0].parameters:12,}{seconds:9.0f}   {each}")
+
+
+def ask(question: Question, args: argparse.Namespace, data: Path, classes: int) -> None:
+    """Train every variant with every seed and print the table."""
+    overrides = {"epochs": args.epochs or question.epochs}
+    if size := args.size or question.size:
+        overrides |= {"size": size, "start_size": size}
+    recipe: Any = load_recipe(args.recipe or question.recipe, question.kind, **overrides)
+    precision = choose_precision(recipe.precision, torch.device("cpu"))
+    recipe = replace(recipe, net=replace(recipe.net, classes=classes), precision=precision)  # as a run keeps it
+    variants = make_variants(recipe, question.mechanisms)
+    if unknown := set(args.only) - variants.keys():
+        raise UsageError(f"There is no variant {unknown.pop()!r}. Name some of: {', '.join(variants)}.")
+    results: dict[str, list[Trained]] = {name: [] for name in args.only}
+    for seed in range(args.seeds):
+        for name, runs in results.items():
+            folder = args.output / f"{name.replace(' ', '-')}-{seed}"
+            runs.append(train(question, replace(variants[name], seed=seed), data, folder))
+            print(f"{folder.name:26}{question.score} {runs[-1].score:5.1f} %, {runs[-1].seconds:.0f} s", flush=True)
+    print_table(results, question.score)
 
 
 def main() -> None:
-    """Train every variant with every seed and print the table."""
+    """Ask the question of one task."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=QUESTIONS)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--classes", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="RUNS", help="folder of the runs")
+    parser.add_argument("--only", nargs="+", default=[WITH, WITHOUT], metavar="VARIANT", help="default: all or nothing")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--recipe", default="objects-cpu")
-    parser.add_argument("--only", nargs="*", default=["with attention", "no attention"], help="variants to train")
+    parser.add_argument("--recipe", help="name or path; default: the one for CPUs")
+    parser.add_argument("--epochs", type=int, help="default: 12 to classify, 3 to segment")
+    parser.add_argument("--size", type=int, help="of the images in training; default: the recipe's, 160 to segment")
+    parser.add_argument("--classes", type=int, default=20, help="classes to classify (default: 20)")
     args = parser.parse_args()
-    recipe = load_recipe(args.recipe, ClassifyRecipe, epochs=args.epochs)
-    with tempfile.TemporaryDirectory() as folder:
-        data = take_classes(args.data, args.classes, Path(folder) / "data")
-        for name, variant in variants(recipe).items():
-            if args.only and name not in args.only:
-                continue
-            scores, started = [], time.monotonic()
-            for seed in range(args.seeds):
-                run = Path(folder) / f"{name}-{seed}"
-                seeded = replace(variant, seed=seed)
-                train_classifier(seeded, data, run, validation=data / "held-out", device="cpu")
-                with (run / "log.csv").open() as log:
-                    scores.append(100 * float(list(csv.DictReader(log))[-1]["top1"]))
-            each = " ".join(f"{s:.1f}" for s in scores)
-            spread = statistics.stdev(scores) if len(scores) > 1 else 0.0
-            seconds = (time.monotonic() - started) / args.seeds
-            mean = statistics.mean(scores)
-            print(f"{name:22} top-1 {mean:5.1f} +- {spread:.1f} %   ({each})   {seconds:.0f} s a run", flush=True)
+    question = QUESTIONS[args.task]
+    try:
+        if args.task == "segment":
+            ask(question, args, args.data, len(read_class_table(args.data).classes))
+        else:
+            with TemporaryDirectory() as folder:
+                ask(question, args, take_classes(args.data, args.classes, Path(folder) / "data"), args.classes)
+    except AttnimgError as error:
+        parser.exit(2, f"attention.py: {error}\n")
 
 
 if __name__ == "__main__":

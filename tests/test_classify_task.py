@@ -105,6 +105,27 @@ def test_attention_covers_the_picture_and_says_where_no_view_looked() -> None:
     assert not np.isnan(all_seen.attention).any()
 
 
+def test_too_little_memory_for_a_batch_is_said_as_python_does_and_fewer_pictures_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    classifier = build()
+    prepared = [classifier.prepare(photo(50, 40, seed)) for seed in range(4)]
+    plenty = classifier.predict(prepared)
+    forward = classifier._net.forward
+
+    def scarce(x: torch.Tensor) -> torch.Tensor:
+        if len(x) > 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 10 bytes.")
+        return forward(x)
+
+    monkeypatch.setattr(classifier._net, "forward", scarce)
+    with pytest.raises(MemoryError):
+        classifier.predict(prepared, attention=True)
+    fewer = [*classifier.predict(prepared[:2]), *classifier.predict(prepared[2:])]
+    for one, other in zip(fewer, plenty, strict=True):
+        assert np.allclose(one.probabilities, other.probabilities, atol=1e-5)
+
+
 def test_attention_changes_no_score() -> None:
     classifier = build()
     prepared = [classifier.prepare(photo(50, 40, seed)) for seed in range(3)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,10 @@ from attnimg.images.picture import Pixels
 from attnimg.nets.build import describe
 from attnimg.nets.enhancer import MULTIPLE
 from attnimg.nets.enhancer import Enhancer as Net
-from attnimg.tasks.enhance import DETAIL, Enhancer, Settings, load_enhancer, tiles
+from attnimg.tasks.device import memory_errors
+from attnimg.tasks.enhance import DETAIL, LEAST_TILE, Enhancer, Settings, load_enhancer, tiles
 from attnimg.tasks.exposure import look_from_all_sides, squeeze
+from attnimg.tasks.steady import Steady
 
 SAMPLES = sorted(p for p in (Path(__file__).parent.parent / "samples").iterdir() if p.suffix != ".md")
 HEADER = {"preprocessing": {"size": 32}, "attention": "look.attention"}
@@ -156,13 +160,13 @@ def test_tiles_cover_each_pixel_once_and_keep_to_the_grid(height: int, width: in
 
 
 def test_deep_photos_keep_their_depth_and_look_like_their_eight_bits() -> None:
-    enhancer, pixels = predictor(), photo(64, 96, noise=6)[None]
-    seen = enhancer.look([squeeze(pixels[0], 32)], Settings())
-    shallow, deep = (enhancer.restore(p, seen, Settings()) for p in (pixels, pixels.astype(np.uint16) * 257))
+    enhancer, pixels = predictor(), photo(64, 96, noise=6)
+    seen = enhancer.look([squeeze(pixels, 32)], Settings())
+    (shallow,), (deep,) = (enhancer.restore([p], seen, Settings()) for p in (pixels, pixels.astype(np.uint16) * 257))
     assert deep.dtype == np.uint16
     assert np.abs(deep / 257 - shallow).max() <= 0.51
     assert len(np.unique(deep)) > 4 * len(np.unique(shallow))
-    small = [squeeze(p, 32) for p in (pixels[0], pixels[0].astype(np.uint16) * 257)]
+    small = [squeeze(p, 32) for p in (pixels, pixels.astype(np.uint16) * 257)]
     assert np.abs(small[0] - small[1]).max() < 1e-5
 
 
@@ -175,6 +179,102 @@ def test_batch_composition_changes_no_pixel() -> None:
         for a, b in zip(together, apart, strict=True):
             assert difference(a.pixels, b.pixels) <= 1
             assert np.allclose(a.attention, b.attention, atol=1e-5)
+
+
+class Scarce:
+    """Memory of a device that suffices for `most` pixels, of all images of a batch together.
+
+    tried: pixels that the net was given, time by time.
+    """
+
+    def __init__(self, enhancer: Enhancer, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+        self.most, self.tried = most, list[int]()
+        self.enhance, self.given = enhancer._net.enhance, list[weakref.ref[Tensor]]()
+        monkeypatch.setattr(enhancer._net, "enhance", self)
+
+    def __call__(self, x: Tensor, *others: Tensor) -> tuple[Tensor, Tensor]:
+        assert not any(ref() is not None for ref in self.given), "what was tried before is in memory still"
+        self.given.append(weakref.ref(x))
+        self.tried.append(len(x) * x.shape[2] * x.shape[3])
+        if self.tried[-1] > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return self.enhance(x, *others)
+
+
+def test_tiles_shrink_where_memory_is_scarce_and_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = photo(700, 650)
+    whole = enhance(predictor(tile=1024), pixels)
+    enhancer = predictor(tile=1024)
+    scarce = Scarce(enhancer, monkeypatch, 400**2)  # 256 pixels and their margins
+    gc.disable()
+    try:
+        shrunk = enhance(enhancer, pixels)
+    finally:
+        gc.enable()
+    assert enhancer.tile == 256
+    assert [size for size in scarce.tried if size > scarce.most] == [704 * 656, 576**2]
+    assert difference(whole, shrunk) <= 1
+    assert np.array_equal(shrunk, enhance(predictor(tile=256), pixels))
+    scarce.tried.clear()
+    assert np.array_equal(enhance(enhancer, pixels), shrunk)
+    assert max(scarce.tried) <= scarce.most
+
+
+def test_photos_that_go_together_part_where_memory_is_scarce(monkeypatch: pytest.MonkeyPatch) -> None:
+    enhancer = predictor(tile=512)
+    prepared = [enhancer.prepare(photo(128, 160, seed)) for seed in range(9)]
+    plenty = [r.pixels for r in enhancer.predict(prepared)]
+    scarce = Scarce(enhancer, monkeypatch, 4 * 128 * 160)
+    for one, other in zip(enhancer.predict(prepared), plenty, strict=True):
+        assert difference(one.pixels, other) <= 1
+    assert enhancer.tile == 256
+    assert [size // (128 * 160) for size in scarce.tried] == [9, 3, 3, 3]
+
+
+def test_a_photo_that_fits_in_no_tile_is_out_of_memory_and_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    enhancer = predictor(tile=1000)
+    Scarce(enhancer, monkeypatch, 160**2)
+    large, small = (enhancer.prepare(photo(side, side)) for side in (500, 100))
+    with pytest.raises(MemoryError):
+        enhancer.predict([large], attention=True)
+    assert enhancer.tile == LEAST_TILE
+    assert enhancer.predict([small])[0].pixels.shape == (100, 100, 3)
+    chosen = predictor(tile=64)
+    Scarce(chosen, monkeypatch, 100**2)
+    with pytest.raises(MemoryError):
+        chosen.predict([large])
+    assert chosen.tile == 64
+
+
+def test_frames_of_a_video_are_restored_in_smaller_tiles_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    enhancer, frame = predictor(tile=512), photo(400, 300)
+    plenty = Steady(enhancer, Settings())(frame, 0.0)
+    Scarce(enhancer, monkeypatch, 300**2)
+    assert difference(Steady(enhancer, Settings())(frame, 0.0), plenty) <= 1
+    assert enhancer.tile == LEAST_TILE
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory: you tried ..."),
+        RuntimeError("could not create a memory object"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        MemoryError(),
+    ],
+)
+def test_devices_run_out_of_memory_as_python_does(error: Exception) -> None:
+    with pytest.raises(MemoryError), memory_errors():
+        raise error
+
+
+def test_other_errors_of_a_device_are_themselves() -> None:
+    with pytest.raises(RuntimeError, match="illegal"), memory_errors():
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
 
 def test_attention_lies_over_the_photo_and_changes_no_pixel() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from attnimg.errors import UsageError
 from attnimg.images.find import Counts, Source, find
+from attnimg.images.shard import in_shard, parse_shard
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(60)
 
@@ -185,3 +186,43 @@ def test_a_list_that_cannot_be_opened_is_told_of_before_any_image(tmp_path: Path
     make(tmp_path, "a.jpg")
     with pytest.raises(UsageError, match="no-list"):
         next(find([tmp_path], from_file=str(tmp_path / "no-list")))
+
+
+def names(*paths: str) -> list[Source]:
+    return [Source(path, PurePath(path)) for path in paths]
+
+
+def test_shards_part_the_images_about_equally_and_keep_their_order() -> None:
+    sources = names(*(f"album {i % 10}/{os.fsdecode(bytes([200]))}{i}.jpg" for i in range(8000)))
+    shards = [[s for s in sources if in_shard(s, k, 16)] for k in range(1, 17)]
+    assert sorted(s.path for shard in shards for s in shard) == sorted(s.path for s in sources)
+    assert all(400 < len(shard) < 600 for shard in shards)
+    assert all(in_shard(s, 1, 1) for s in sources)
+
+
+def test_a_shard_is_the_same_in_every_run_and_on_every_machine() -> None:
+    found = [s.path for s in names(*"abcdefghijkl") if in_shard(s, 2, 3)]
+    assert found == ["g", "h", "j"]
+
+
+def test_shards_go_by_where_the_output_goes() -> None:
+    """Two inputs of one output name meet in one shard, wherever they lie and whatever made them bytes."""
+    for i in range(50):
+        jpeg, png = names(f"x/{i}.jpg", f"x/{i}.png")
+        elsewhere = Source(f"/else/where/{i}.jpg", jpeg.relative, data=b"")
+        assert [in_shard(jpeg, k, 7) for k in range(1, 8)] == [in_shard(png, k, 7) for k in range(1, 8)]
+        assert [in_shard(jpeg, k, 7) for k in range(1, 8)] == [in_shard(elsewhere, k, 7) for k in range(1, 8)]
+    for odd in ("", "..", "../up.jpg", ".hidden"):
+        assert sum(in_shard(Source(odd, PurePath(odd)), k, 7) for k in range(1, 8)) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["0/4", "5/4", "x", "1/0", "", "/", "1/", "-1/4", "1/4/4", " 1/4", "1.0/4", "\u0661/4"]
+)
+def test_what_is_no_shard_is_explained(text: str) -> None:
+    with pytest.raises(UsageError, match="3/16"):
+        parse_shard(text)
+
+
+def test_a_shard_is_counted_from_one() -> None:
+    assert [parse_shard(text) for text in ("1/1", "3/16", "16/16")] == [(1, 1), (3, 16), (16, 16)]

@@ -209,6 +209,28 @@ def test_a_batch_is_its_photos() -> None:
     assert np.array_equal(found[0], segmenter(photos[0]))
 
 
+def test_too_little_memory_for_a_batch_is_said_as_python_does_and_fewer_photos_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    segmenter = random_net()
+    prepared = [segmenter.prepare(COLORS[blocks(64, 96, seed)]) for seed in range(4)]
+    plenty = segmenter.predict(prepared, attention=True)
+    forward = segmenter._net.forward
+
+    def scarce(x: Tensor) -> Tensor:
+        if len(x) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(x)
+
+    monkeypatch.setattr(segmenter._net, "forward", scarce)
+    with pytest.raises(MemoryError):
+        segmenter.predict(prepared, attention=True)
+    assert not any(module._forward_hooks for module in segmenter._net.modules())
+    for half in (slice(0, 2), slice(2, 4)):
+        for one, other in zip(segmenter.predict(prepared[half], attention=True), plenty[half], strict=True):
+            assert agreement(one.mask, other.mask) > 0.999
+
+
 def test_only_what_is_asked_for_is_returned() -> None:
     segmenter = by_color()
     prepared = [segmenter.prepare(COLORS[blocks(64, 64)])]
@@ -224,11 +246,6 @@ def test_only_what_is_asked_for_is_returned() -> None:
 def test_16_bits_are_seen_as_8() -> None:
     photo = COLORS[blocks(70, 90)]
     assert np.array_equal(by_color()(photo.astype(np.uint16) * 257), by_color()(photo))
-
-
-def test_a_path_is_no_image() -> None:
-    with pytest.raises(TypeError, match=r"PIL\.Image\.open"):
-        by_color()("a.jpg")
 
 
 @pytest.mark.parametrize("size", [(1, 1), (33, 50), (5, 3), (97, 20)])

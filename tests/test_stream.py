@@ -10,14 +10,19 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path, PurePath
 
+import numpy as np
 import pytest
 
 from attnimg.errors import ImageError
 from attnimg.images.find import Source
+from attnimg.images.place import Target, Targets
+from attnimg.pipeline.budget import Budget
 from attnimg.pipeline.stream import stream
 from attnimg.results import Classified, Failed, Record, Skipped
 
@@ -29,10 +34,21 @@ def make_sources(count: int) -> list[Source]:
 
 
 class Trial:
-    """A job on numbers. `at[station]` is called with the image's number at each station, and may sleep or raise."""
+    """A job on numbers.
 
-    def __init__(self, at: Mapping[str, Callable[[int], object]] | None = None, *, shapes: int = 1) -> None:
-        self.shapes, self.at = shapes, at or {}
+    `at[station]` is called with the image's number at each station, `predict` with a batch; both may sleep or raise.
+    `pixels` of an image: by its number. `most_held`: pixels that were being read and held at one time.
+    """
+
+    def __init__(
+        self,
+        at: Mapping[str, Callable[[int], object]] | None = None,
+        *,
+        shapes: int = 1,
+        pixels: Callable[[int], int] = lambda _: 100,
+        predict: Callable[[list[int]], None] = lambda _: None,
+    ) -> None:
+        self.shapes, self.at, self.pixels, self.check = shapes, at or {}, pixels, predict
         self.lock = threading.Lock()
         self.held = self.most_held = self.admitted = 0
         self.batches: list[list[int]] = []
@@ -40,33 +56,40 @@ class Trial:
     def visit(self, station: str, number: int) -> object:
         return self.at[station](number) if station in self.at else None
 
-    def admit(self, source: Source) -> Record | None:
-        self.admitted += 1
-        return Skipped(source.path, "there") if self.visit("admit", int(source.path)) else None
-
-    def read(self, source: Source) -> int:
-        self.visit("read", int(source.path))
+    def hold(self, pixels: int) -> None:
         with self.lock:
-            self.held += 1
+            self.held += pixels
             self.most_held = max(self.held, self.most_held)
-        return int(source.path)
+
+    def admit(self, source: Source) -> Record | Targets:
+        self.admitted += 1
+        skip = self.visit("admit", int(source.path))
+        return Skipped(source.path, "there") if skip else {"output": Target(Path(source.path))}
+
+    def read(self, source: Source, targets: Targets) -> int:
+        assert targets == {"output": Target(Path(source.path))}
+        number = int(source.path)
+        self.hold(self.pixels(number))
+        try:
+            self.visit("read", number)
+        except ImageError:
+            self.hold(-self.pixels(number))
+            raise
+        return number
 
     def shape(self, ready: int) -> Hashable:
         return ready % self.shapes
 
-    def pixels(self, ready: int) -> int:
-        return 100
-
     def predict(self, batch: list[int]) -> list[int]:
         self.batches.append(batch)
+        self.check(batch)
         for number in batch:
             self.visit("predict", number)
         return [-number for number in batch]
 
     def write(self, source: Source, ready: int, outcome: int) -> Record:
         self.visit("write", ready)
-        with self.lock:
-            self.held -= 1
+        self.hold(-self.pixels(ready))
         return Classified(source.path, str(outcome), ())
 
 
@@ -162,9 +185,66 @@ def test_the_rest_does_not_wait_once_nothing_can_join_it() -> None:
 
 def test_one_bad_image_does_not_fail_its_batch() -> None:
     job = Trial({"predict": fail_for(2)})
-    records = run(make_sources(4), job, patience=5)
+    records = run(make_sources(4), job, workers=1, patience=5)
     assert [isinstance(record, Failed) for record in records] == [False, False, True, False]
-    assert sorted(map(len, job.batches)) == [1, 1, 1, 1, 4]
+    assert job.batches == [[0, 1, 2, 3], [0, 1], [2, 3], [2], [3]]
+
+
+def fail_above(most: int) -> Callable[[list[int]], None]:
+    def visit(batch: list[int]) -> None:
+        if len(batch) > most:
+            raise MemoryError
+
+    return visit
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 5, 7, 8])
+def test_a_batch_that_memory_is_too_small_for_halves_and_later_ones_stay_halved(most: int) -> None:
+    job = Trial(predict=fail_above(most))
+    records = run(make_sources(50), job, workers=1, batch_size=8, patience=5)
+    assert records == [Classified(str(i), str(-i), ()) for i in range(50)]
+    fitting = {1: 1, 2: 2, 3: 2, 5: 4, 7: 4, 8: 8}[most]
+    tried = [len(batch) for batch in job.batches]
+    assert [size for size in tried if size > most] == [8, 4, 2][: (8 // fitting).bit_length() - 1], "each fails once"
+    assert tried[-1] == 50 % fitting or tried[-1] == fitting
+    assert sum(size for size in tried if size <= most) == 50
+    assert len(tried) <= 3 + -(-50 // fitting) + 1
+
+
+def test_batches_of_another_shape_keep_their_size() -> None:
+    job = Trial(shapes=2, predict=lambda batch: fail_above(1 if batch[0] % 2 else 4)(batch))
+    assert len(run(make_sources(32), job, workers=1, patience=5)) == 32
+    assert {len(batch) for batch in job.batches if batch[0] % 2 == 0} == {4}
+    assert [len(batch) for batch in job.batches if batch[0] % 2 and len(batch) > 1] == [4, 2]
+
+
+def test_an_image_that_memory_is_too_small_for_becomes_a_record() -> None:
+    job = Trial({"predict": fail_for(5, error=MemoryError())})
+    records = run(make_sources(20), job, patience=5)
+    assert [(r.path, r.kind) for r in records if isinstance(r, Failed)] == [("5", "out-of-memory")]
+    assert paths(records) == [str(i) for i in range(20)]
+
+
+def test_a_batch_that_failed_leaves_nothing_in_memory() -> None:
+    taken: list[weakref.ref[np.ndarray]] = []
+    left: list[bool] = []
+
+    def take(batch: list[int]) -> None:
+        left.extend(ref() is not None for ref in taken)
+        memory = np.zeros(len(batch))
+        taken.append(weakref.ref(memory))
+        try:
+            fail_above(1)(batch)
+        except MemoryError as error:
+            raise MemoryError("as of a device") from error
+
+    gc.disable()
+    try:
+        assert len(run(make_sources(8), Trial(predict=take), patience=5)) == 8
+    finally:
+        gc.enable()
+    assert len(taken) == 10
+    assert not any(left)
 
 
 def test_a_slow_source_sees_its_records_promptly() -> None:
@@ -191,10 +271,66 @@ def test_a_slow_first_image_bounds_what_piles_up() -> None:
         assert paths(itertools.islice(records, 50)) == [str(i) for i in range(1, 51)]
 
 
-def test_pixels_bound_the_images_in_memory() -> None:
-    job = Trial({"write": lambda _: time.sleep(0.001)})
-    run(make_sources(200), job, batch_size=2, workers=2, pixels=800)
-    assert 4 <= job.most_held <= 8 + 4  # the budget, and what the readers had under way
+def nap(_: int) -> None:
+    time.sleep(0.001)
+
+
+def test_pixels_bound_what_is_read_and_held() -> None:
+    job = Trial({"read": nap, "write": nap})
+    run(make_sources(200), job, batch_size=2, workers=4, pixels=800)
+    assert 400 <= job.most_held <= 800
+
+
+def test_images_larger_than_the_budget_go_one_by_one() -> None:
+    job = Trial({"read": nap, "write": nap}, pixels=lambda _: 1000)
+    assert len(run(make_sources(20), job, workers=4, pixels=800)) == 20
+    assert job.most_held == 1000
+    assert set(map(len, job.batches)) == {1}
+
+
+def sized(count: int, size: int, first: int = 0) -> list[Source]:
+    """Sources of so many bytes each."""
+    return [replace(source, data=bytes(size)) for source in make_sources(first + count)[first:]]
+
+
+def test_files_of_a_size_not_seen_before_are_read_alone() -> None:
+    reading, together = set(), []
+
+    def read(number: int) -> None:
+        reading.add(number)
+        together.append(set(reading))
+        time.sleep(0.003)
+        reading.discard(number)
+
+    job = Trial({"read": read}, pixels=lambda number: 10 if number < 40 else 700)
+    run([*sized(40, 1000), *sized(20, 100_000, 40)], job, batch_size=4, workers=4, pixels=800)
+    assert max(map(len, together)) > 1
+    assert {0} in together
+    assert [numbers for numbers in together if max(numbers) >= 40] == [{number} for number in range(40, 60)]
+    assert job.most_held < 800 + 700
+
+
+def test_one_giant_is_soon_forgotten() -> None:
+    budget = Budget(800)
+    alone = []
+    for pixels in (10_000, *[10] * 40):
+        budget.settle(7, budget.expect(7), pixels)
+        alone.append(not budget.has_room(7))
+        budget.release(pixels)
+    assert alone == sorted(alone, reverse=True)
+    assert 10 < sum(alone) < 25
+    assert (budget.held, budget.expected) == (0, 0)
+
+
+def test_files_that_cannot_be_read_leave_the_budget() -> None:
+    def read(number: int) -> None:
+        nap(number)
+        fail_for(*range(30))(number)
+
+    job = Trial({"read": read})
+    records = run(make_sources(90), job, pixels=300, workers=4)
+    assert [isinstance(record, Failed) for record in records] == [True] * 30 + [False] * 60
+    assert 100 < job.most_held <= 300
 
 
 def test_a_consumer_that_stops_taking_stops_the_sources() -> None:
@@ -207,11 +343,11 @@ def test_a_consumer_that_stops_taking_stops_the_sources() -> None:
 
 
 def test_reading_and_writing_overlap_with_predicting() -> None:
-    def nap(_: int) -> None:
+    def rest(_: int) -> None:
         time.sleep(0.01)
 
     start = time.monotonic()
-    run(make_sources(40), Trial({"read": nap, "predict": nap, "write": nap}), workers=4)
+    run(make_sources(40), Trial({"read": rest, "predict": rest, "write": rest}), workers=4)
     assert time.monotonic() - start < 0.9  # 1.2 s one after another, 0.4 s the slowest part
 
 

@@ -92,7 +92,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.config = config
         self.stem = conv_norm(3, config.widths[0], stride=config.stem_stride)
-        drops = iter(torch.linspace(0, config.drop_path, sum(config.depths)).tolist())
+        drops = iter(torch.linspace(0, config.drop_path, sum(config.depths), device="cpu").tolist())
         self.stages = nn.ModuleList()
         inputs = config.widths[0]
         for stage, (width, depth) in enumerate(zip(config.widths, config.depths, strict=True)):

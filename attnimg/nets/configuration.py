@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any, get_args, get_origin, get_type_hints
 
 
@@ -15,12 +16,22 @@ def build_config(values: dict[str, Any], kind: Any) -> Any:
 
 
 def _convert(value: Any, hint: Any, key: str) -> Any:
-    if dataclasses.is_dataclass(hint):
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
         return build_config(value, hint)
-    if get_origin(hint) is tuple:
+    if get_origin(hint) is tuple and isinstance(value, list | tuple):
         return tuple(_convert(v, get_args(hint)[0], key) for v in value)
-    if hint is float and type(value) is int:
+    if hint is float and type(value) is int and abs(value) < 1 << 53:
         return float(value)
     if type(value) is not hint:
         raise ValueError(f"{key} must be {hint.__name__}, not {value!r}")
     return value
+
+
+def walk_config(config: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the name and each value of a configuration's fields, those of nested ones and of tuples, too."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from walk_config(value)
+        else:
+            yield from ((field.name, v) for v in (value if isinstance(value, tuple) else (value,)))

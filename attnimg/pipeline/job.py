@@ -41,7 +41,8 @@ class Job(Protocol[Ready, Outcome]):
     def predict(self, batch: list[Ready]) -> Sequence[Outcome]:
         """Run the net on images of one shape: one outcome each, in their order; the calling thread.
 
-        When a batch fails with `ImageError` or `MemoryError`, its images are tried again one at a time.
+        When a batch fails with `ImageError` or `MemoryError`, its halves are tried, and so on; what memory is too small
+        for stays so.
         """
 
     def write(self, source: Source, ready: Ready, outcome: Outcome) -> Record:

@@ -11,9 +11,8 @@ share one small state behind one lock. Only the feeder waits for room: what was 
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
-from collections.abc import Generator, Hashable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,10 +20,15 @@ from typing import Generic
 
 from attnimg.errors import ImageError
 from attnimg.images.find import Source
+from attnimg.images.place import Targets
+from attnimg.pipeline.batches import Batch, Batches
+from attnimg.pipeline.budget import Budget, magnitude_of
 from attnimg.pipeline.job import Job, Outcome, Ready
+from attnimg.pipeline.slot import Slot, failed, settling
 from attnimg.results import Failed, Record
 
 GRACE = 0.5  # seconds; a write of one image is over by then
+PIXELS_PER_WORKER = 1 << 25  # a photo of 12 megapixels and its result; larger ones go one by one
 
 
 def stream(
@@ -33,15 +37,18 @@ def stream(
     *,
     batch_size: int,
     workers: int,
+    admit: Callable[[Source], Record | Targets] | None = None,
     window: int = 512,
-    pixels: int = 1 << 26,
+    pixels: int | None = None,
     patience: float = 0.2,
 ) -> Generator[Record, None, None]:
     """Yield exactly one record per source, in order, each as soon as it and all before it are known.
 
-    batch_size: most images in one call of `job.predict`. workers: threads that read and write.
+    batch_size: most images in one call of `job.predict`. workers: threads that read and write. admit: instead of
+    `job.admit`, which it calls.
     window: most images between source and record, so that one slow image cannot make the others pile up.
-    pixels: reading pauses while this many pixels are held (it may be passed by the `2 * workers` images under way).
+    pixels: most that are held from reading to writing, as far as can be told before reading (see `Budget`); an image of
+    more goes alone. None: `PIXELS_PER_WORKER` for each worker, and for two at least.
     patience: seconds that an image waits for others of its shape before its batch goes as it is.
 
     An exception that is neither `ImageError` nor `MemoryError` is a bug, or the sources' own, and is raised here: in
@@ -49,7 +56,8 @@ def stream(
     queued is dropped, steps under way get `GRACE` to finish, threads end; what blocks on its source or in a read for
     longer is left behind.
     """
-    run = _Run(job, batch_size, workers, window, pixels, patience)
+    budget = Budget(max(2, workers) * PIXELS_PER_WORKER if pixels is None else pixels)
+    run = _Run(job, admit or job.admit, Batches(batch_size, patience), budget, workers, window)
     # Not on the pool: the interpreter waits for a pool's threads at exit, and a read from stdin may never return.
     threading.Thread(target=run.feed, args=(sources,), name="attnimg-feed", daemon=True).start()
     try:
@@ -59,52 +67,35 @@ def stream(
 
 
 @dataclass(slots=True, eq=False)
-class _Slot:
-    """One image's place in the order. `record` or `bug` is set once, when the image's way ends."""
-
-    source: Source
-    record: Record | None = None
-    bug: BaseException | None = None
-
-    @property
-    def settled(self) -> bool:
-        return self.record is not None or self.bug is not None
-
-
-@dataclass(slots=True, eq=False)
 class _Image(Generic[Ready]):
     """One image that is in memory; `pixels` of the budget are its."""
 
-    slot: _Slot
+    slot: Slot
     ready: Ready
     pixels: int
-
-
-@dataclass(slots=True, eq=False)
-class _Batch(Generic[Ready]):
-    """Images of one shape, and since when (`time.monotonic`) the first of them waits."""
-
-    images: list[_Image[Ready]]
-    since: float
 
 
 class _Run(Generic[Ready, Outcome]):
     """One run's state. `feed` runs on the feeder's thread, `_read` and `_write` on the pool's, the rest on ours."""
 
     def __init__(
-        self, job: Job[Ready, Outcome], batch_size: int, workers: int, window: int, pixels: int, patience: float
+        self,
+        job: Job[Ready, Outcome],
+        admit: Callable[[Source], Record | Targets],
+        batches: Batches[_Image[Ready]],
+        budget: Budget,
+        workers: int,
+        window: int,
     ) -> None:
-        self.job, self.batch_size, self.patience = job, batch_size, patience
-        self.most_reading, self.most_slots, self.most_pixels = 2 * workers, window, pixels
+        self.job, self.admit, self.batches, self.budget = job, admit, batches, budget
+        self.most_reading, self.most_slots = 2 * workers, window
         self.pool = ThreadPoolExecutor(workers, thread_name_prefix="attnimg")
         self.lock = threading.Lock()
         self.room = threading.Condition(self.lock)  # the feeder waits for it
         self.news = threading.Condition(self.lock)  # the calling thread waits for it
-        self.slots: deque[_Slot] = deque()  # admitted and not yet yielded, in order
-        self.partial: dict[Hashable, _Batch[Ready]] = {}  # by shape, in order of `since`
-        self.full: deque[_Batch[Ready]] = deque()
-        self.reading = self.pixels = 0  # images that readers were given, pixels of those that are in memory
-        self.running = 0  # steps under way on the pool
+        self.slots: deque[Slot] = deque()  # admitted and not yet yielded, in order
+        self.next: int | None = None  # magnitude of the image that is to be read next, if the next one is
+        self.reading = self.running = 0  # images that readers were given, steps under way on the pool
         self.ended = self.stopped = False
         self.bug: BaseException | None = None
 
@@ -112,15 +103,22 @@ class _Run(Generic[Ready, Outcome]):
         """Admit sources and hand them to the readers as room allows, until they end or the run is stopped."""
         try:
             for source in sources:
-                slot = _Slot(source)
-                with _settling(slot):
-                    slot.record = self._admit(source)
+                slot = Slot(source)
+                targets: Targets = {}
+                with settling(slot):
+                    admitted = self._admit(source)
+                    if isinstance(admitted, dict):
+                        targets = admitted
+                    else:
+                        slot.record = admitted
+                magnitude = None if slot.settled else magnitude_of(source)
                 with self.lock:
+                    self.next = magnitude
                     self.room.wait_for(lambda: self.stopped or self._has_room())
                     if self.stopped:
                         return
-                    if not slot.settled:
-                        self.pool.submit(self._read, slot)
+                    if magnitude is not None:
+                        self.pool.submit(self._read, slot, targets, magnitude, self.budget.expect(magnitude))
                         self.reading += 1
                     self.slots.append(slot)
                     self.news.notify()
@@ -136,14 +134,14 @@ class _Run(Generic[Ready, Outcome]):
         while True:
             with self.lock:
                 slot = self._take_known()
-                batch = None if slot else self._take_due()
+                batch = None if slot else self.batches.take_due(complete=self._is_complete())
                 if not slot and not batch:
                     if self.ended and not self.slots:
                         break
-                    self.news.wait(self._remaining_patience())
+                    self.news.wait(self.batches.remaining_patience(complete=self._is_complete()))
                     continue
             if batch:
-                self._predict(batch.images)
+                self._predict(batch)
             elif slot and slot.record:
                 yield slot.record
             elif slot and slot.bug:
@@ -161,70 +159,70 @@ class _Run(Generic[Ready, Outcome]):
             self.news.wait_for(lambda: not self.running, GRACE)
 
     def _has_room(self) -> bool:
-        return self.reading < self.most_reading and len(self.slots) < self.most_slots and self.pixels < self.most_pixels
+        if len(self.slots) >= self.most_slots:
+            return False
+        return self.next is None or (self.reading < self.most_reading and self.budget.has_room(self.next))
 
-    def _admit(self, source: Source) -> Record | None:
+    def _is_complete(self) -> bool:
+        """Tell whether no image can join the batches before some of them are predicted."""
+        return not self.reading and (self.ended or not self._has_room())
+
+    def _admit(self, source: Source) -> Record | Targets:
         if source.error:
             raise source.error
-        return self.job.admit(source)
+        return self.admit(source)
 
-    def _read(self, slot: _Slot) -> None:
-        with self._under_way(), _settling(slot):
-            ready = self.job.read(slot.source)
-            self._join_batch(_Image(slot, ready, self.job.pixels(ready)), self.job.shape(ready))
+    def _read(self, slot: Slot, targets: Targets, magnitude: int, expected: int) -> None:
+        image, shape = None, None
+        with self._under_way(), settling(slot):
+            ready = self.job.read(slot.source, targets)
+            shape = self.job.shape(ready)
+            image = _Image(slot, ready, self.job.pixels(ready))
         with self.lock:
+            self.budget.settle(magnitude, expected, image.pixels if image else None)
+            if image:
+                self.batches.add(image, shape)
             self.reading -= 1
             self.room.notify()
             self.news.notify()
 
-    def _join_batch(self, image: _Image[Ready], shape: Hashable) -> None:
-        with self.lock:
-            batch = self.partial.setdefault(shape, _Batch([], time.monotonic()))
-            batch.images.append(image)
-            self.pixels += image.pixels
-            if len(batch.images) == self.batch_size:
-                self.full.append(self.partial.pop(shape))
-
-    def _take_known(self) -> _Slot | None:
+    def _take_known(self) -> Slot | None:
         if not self.slots or not self.slots[0].settled:
             return None
         self.room.notify()
         return self.slots.popleft()
 
-    def _take_due(self) -> _Batch[Ready] | None:
-        """Take the batch that waits longest among the full ones and the partial one whose patience is over."""
-        shape, partial = next(iter(self.partial.items()), (None, None))
-        first_full = self.full[0].since if self.full else float("inf")
-        if partial and partial.since < first_full and self._remaining_patience() == 0:
-            return self.partial.pop(shape)
-        return self.full.popleft() if self.full else None
+    def _predict(self, batch: Batch[_Image[Ready]]) -> None:
+        """Predict a batch, what fails of it by halves; of what memory is too small for, later batches stay halved."""
+        parts = [batch.images]  # the next one last
+        while parts:
+            images, most = parts.pop(), self.batches.most(batch.shape)
+            if len(images) <= most:
+                failure = self._try(images)
+                if not failure:
+                    continue
+                if len(images) == 1:
+                    images[0].slot.record = failure
+                    self._release(images[0])
+                    continue
+                most = (len(images) + 1) // 2
+                if failure.kind == "out-of-memory":
+                    with self.lock:
+                        self.batches.limit(batch.shape, most)
+            parts += [images[most:], images[:most]]
 
-    def _remaining_patience(self) -> float | None:
-        """Seconds until the oldest partial batch goes; 0 once nothing can join it, None when there is none."""
-        if not self.partial:
-            return None
-        if not self.reading and (self.ended or not self._has_room()):
-            return 0
-        return max(0, next(iter(self.partial.values())).since + self.patience - time.monotonic())
-
-    def _predict(self, images: list[_Image[Ready]]) -> None:
+    def _try(self, images: list[_Image[Ready]]) -> Failed | None:
+        """Predict images; else return what the first one's record would be, and keep nothing of what was tried."""
         try:
             outcomes = self.job.predict([image.ready for image in images])
-        except (ImageError, MemoryError) as error:
-            if len(images) == 1:
-                images[0].slot.record = _failure(images[0].slot.source, error)
-                self._release(images[0])
-                return
-        else:
-            for image, outcome in zip(images, outcomes, strict=True):
-                self.pool.submit(self._write, image, outcome)
-            return
-        # Only now, as the exception's traceback kept the failed batch's memory alive.
-        for image in images:
-            self._predict([image])
+        except (ImageError, MemoryError) as error:  # whose traceback keeps the batch's memory alive until we return
+            return failed(images[0].slot.source, error)
+        for image, outcome in zip(images, outcomes, strict=True):
+            self.pool.submit(self._write, image, outcome)
+        return None
 
     def _write(self, image: _Image[Ready], outcome: Outcome) -> None:
-        with self._under_way(), _settling(image.slot):
+        with self._under_way(), settling(image.slot):
             image.slot.record = self.job.write(image.slot.source, image.ready, outcome)
         self._release(image)
 
@@ -241,27 +239,6 @@ class _Run(Generic[Ready, Outcome]):
 
     def _release(self, image: _Image[Ready]) -> None:
         with self.lock:
-            self.pixels -= image.pixels
+            self.budget.release(image.pixels)
             self.room.notify()
             self.news.notify()
-
-
-@contextmanager
-def _settling(slot: _Slot) -> Iterator[None]:
-    """Turn what goes wrong with an image into its record, and keep a bug for the calling thread."""
-    try:
-        yield
-    except (ImageError, MemoryError) as error:
-        slot.record = _failure(slot.source, error)
-    except BaseException as error:  # noqa: BLE001 - raised again on the calling thread
-        slot.bug = error
-
-
-def _failure(source: Source, error: ImageError | MemoryError) -> Failed:
-    if isinstance(error, ImageError):
-        return Failed(source.path, error.kind, error.message)
-    return Failed(
-        source.path,
-        "out-of-memory",
-        "There is not enough memory for this image. Try fewer --workers or --device cpu, or make the image smaller.",
-    )

@@ -80,7 +80,7 @@ class Classifier:
     def __call__(self, images: Picture | Sequence[Picture], topk: int = 5) -> Any:
         """Classify one picture (tuple of `topk` predictions, best first) or a list of them (list of such tuples).
 
-        images: PIL images or RGB uint8 arrays H x W x 3.
+        images: PIL images or RGB arrays H x W x 3, uint8 or uint16; ValueError, TypeError: anything else.
         """
 
         def work(arrays: list[Pixels]) -> list[Any]:
@@ -96,6 +96,7 @@ class Classifier:
         views = np.stack([fit_square(pixels, self.shortest, place) for place in places])
         return Prepared(views, places, (width, height))
 
+    @memory_errors()
     def predict(self, prepared: Sequence[Prepared], attention: bool = False) -> list[Scores]:
         """Run the net on a batch; scores in the same order. MemoryError: the device has too little for it."""
         if not prepared:
@@ -103,7 +104,7 @@ class Classifier:
         pixels = torch.from_numpy(np.concatenate([p.views for p in prepared]))
         mixed = torch.autocast(self._device.type, self._dtype, enabled=self._dtype is not torch.float32)
         recorder = Recorder(self._net, {self._attention} if attention else set())
-        with memory_errors(), torch.inference_mode(), mixed, recorder:
+        with torch.inference_mode(), mixed, recorder:
             logits = self._net(self._normalize(to_float(pixels.to(self._device, non_blocking=True))))
         probabilities = F.softmax(logits.float() / self._temperature, -1)
         counts = [len(p.views) for p in prepared]

@@ -53,13 +53,17 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     return PRECISIONS[name]
 
 
+# In the words of the CPU's allocator, oneDNN, CUDA and MPS, and CUDA's libraries.
+_NO_MEMORY = ("allocate memory", "could not create a memory", "out of memory", "_ALLOC_FAILED")
+
+
 @contextmanager
 def memory_errors() -> Iterator[None]:
     """Turn a device's way of saying that its memory does not suffice into `MemoryError`."""
     try:
         yield
-    except RuntimeError as error:  # OutOfMemoryError is one; the CPU's allocator raises it plain
-        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+    except RuntimeError as error:  # OutOfMemoryError is one; others raise it plain
+        if isinstance(error, torch.OutOfMemoryError) or any(said in str(error) for said in _NO_MEMORY):
             raise MemoryError(str(error)) from error
         raise
 

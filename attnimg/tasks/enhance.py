@@ -1,7 +1,7 @@
 """Enhancement: dark photos of any size to bright ones of the same size and depth, and what the net went by.
 
 The net judges the exposure by a small copy of the whole photo, and restores the photo in tiles, each with a margin of
-what lies around it. So memory is bounded by the tile, and no seam shows.
+what lies around it. So memory is bounded by the tile, and no seam shows; where a device has less, tiles become smaller.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from attnimg.tasks.load import load
 from attnimg.tasks.pictures import Picture, apply
 
 TILES = {"cpu": 1024, "cuda": 2048}  # pixels along a side
+LEAST_TILE = 128  # to which they shrink, as what a smaller one sees is nearly all margin
 MARGIN = 64  # pixels around a tile that it sees; of what lies further away no trace reaches 1/255
 DETAIL = 9  # pixels; noise and texture are smaller, casts and shading larger
 
@@ -78,7 +79,8 @@ class Enhancer:
     """Enhances photos; knows nothing of files.
 
     net, header: as `checkpoints` keeps them. tile: side of the tiles that a larger photo is cut into, and of the square
-    that smaller ones may fill together; None: as suits the device.
+    that smaller ones may fill together; None: as suits the device. It halves for good, at least to `LEAST_TILE`, when
+    the device has too little memory.
     """
 
     def __init__(self, net: Net, header: dict[str, Any], *, model: str, tile: int | None = None) -> None:
@@ -100,7 +102,7 @@ class Enhancer:
     def __call__(self, images: Picture | Sequence[Picture], settings: Settings = Settings()) -> Any:
         """Enhance one photo or a list of them: PIL images or RGB arrays H x W x 3, uint8 or uint16.
 
-        Returns arrays of the photos' shape and depth.
+        Returns arrays of the photos' shape and depth. ValueError, TypeError: anything else.
         """
 
         def work(arrays: list[Pixels]) -> list[Pixels]:
@@ -112,6 +114,7 @@ class Enhancer:
         """Make the small copy of a photo, H x W x 3; the host's part, for any thread."""
         return Prepared(pixels, squeeze(pixels, self._size))
 
+    @memory_errors()
     def predict(
         self, prepared: Sequence[Prepared], settings: Settings = Settings(), *, attention: bool = False
     ) -> list[Restored]:
@@ -121,34 +124,52 @@ class Enhancer:
         with Recorder(self._net, {self._attention} if attention else set()) as recorder:
             seen = self.look([p.thumbnail for p in prepared], settings)
         maps = average(recorder.maps[self._attention]).cpu().numpy() if attention else [None] * len(prepared)
-        height, width = prepared[0].pixels.shape[:2]
-        at_once = max(1, self.tile**2 // (height * width))
-        photos: list[Pixels] = []
-        for start in range(0, len(prepared), at_once):
-            part = slice(start, start + at_once)
-            pixels = np.stack([p.pixels for p in prepared[part]]) if at_once > 1 else prepared[start].pixels[None]
-            photos += list(self.restore(pixels, Seen(*(s[part] for s in seen)), settings))
+        photos = self.restore([p.pixels for p in prepared], seen, settings)
         return [Restored(pixels, map_) for pixels, map_ in zip(photos, maps, strict=True)]
 
+    @memory_errors()
     def look(self, thumbnails: Sequence[NDArray[np.float32]], settings: Settings) -> Seen:
         """Judge the exposure of whole photos by their small copies; `restore` applies it."""
         small = torch.from_numpy(np.stack(thumbnails)).to(self._device).permute(0, 3, 1, 2)
-        with memory_errors(), torch.inference_mode(), self._mixed():
+        with torch.inference_mode(), self._mixed():
             seen = look_from_all_sides(self._net, small)
         if settings.exposure is None:
             return seen
         return seen._replace(log_gain=expose(seen.log_gain, small[:, :3], settings.exposure))
 
-    def restore(self, pixels: Pixels, seen: Seen, settings: Settings) -> Pixels:
-        """Enhance photos N x H x W x 3 by what was seen of them, tile by tile."""
-        out = np.empty_like(pixels)
-        with memory_errors(), torch.inference_mode(), self._mixed():
-            for inner, outer in tiles(pixels.shape[1], pixels.shape[2], self.tile):
-                tile = self._enhance(pixels, outer, seen, settings)
-                top, left = inner[0].start - outer[0].start, inner[1].start - outer[1].start
-                rows, columns = inner[0].stop - inner[0].start, inner[1].stop - inner[1].start
-                out[:, inner[0], inner[1]] = tile[:, top : top + rows, left : left + columns]
-        return out
+    def restore(self, photos: Sequence[Pixels], seen: Seen, settings: Settings) -> list[Pixels]:
+        """Enhance photos of one shape, H x W x 3, by what was seen of them, tile by tile.
+
+        MemoryError: the device has too little for the smallest tiles.
+        """
+        height, width = photos[0].shape[:2]
+        found: list[Pixels] = []
+        while len(found) < len(photos):
+            at_once = max(1, self.tile**2 // (height * width))
+            part = slice(len(found), len(found) + at_once)
+            pixels = np.stack(photos[part]) if at_once > 1 else photos[part.start][None]
+            out = np.empty_like(pixels)
+            if self._fill(out, pixels, Seen(*(s[part] for s in seen)), settings):
+                found += list(out)
+            else:
+                del out  # before another takes its place
+                self.tile = max(LEAST_TILE, -(-self.tile // 2 // MULTIPLE) * MULTIPLE)
+        return found
+
+    def _fill(self, out: Pixels, pixels: Pixels, seen: Seen, settings: Settings) -> bool:
+        """Enhance photos N x H x W x 3 into `out`; False: not in tiles of this size, and smaller ones are left."""
+        try:
+            with memory_errors(), torch.inference_mode(), self._mixed():
+                for inner, outer in tiles(pixels.shape[1], pixels.shape[2], self.tile):
+                    tile = self._enhance(pixels, outer, seen, settings)
+                    top, left = inner[0].start - outer[0].start, inner[1].start - outer[1].start
+                    rows, columns = inner[0].stop - inner[0].start, inner[1].stop - inner[1].start
+                    out[:, inner[0], inner[1]] = tile[:, top : top + rows, left : left + columns]
+        except MemoryError:  # whose traceback keeps what was tried in memory until we return
+            if self.tile <= LEAST_TILE:
+                raise
+            return False
+        return True
 
     def _enhance(self, pixels: Pixels, place: tuple[slice, slice], seen: Seen, settings: Settings) -> Pixels:
         full = float(np.iinfo(pixels.dtype).max)

@@ -96,7 +96,7 @@ class Segmenter:
     def __call__(self, images: Picture | Sequence[Picture]) -> Any:
         """Segment one photo or a list of them: PIL images or RGB arrays H x W x 3, uint8 or uint16.
 
-        Returns masks, H x W uint8 of class ids (see `classes`).
+        Returns masks, H x W uint8 of class ids (see `classes`). ValueError, TypeError: anything else.
         """
 
         def work(arrays: list[Pixels]) -> list[NDArray[np.uint8]]:
@@ -118,10 +118,14 @@ class Segmenter:
             pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=method), pixels.dtype)
         return Prepared(to_bytes(pixels), size)
 
+    @memory_errors()
     def predict(
         self, prepared: Sequence[Prepared], *, attention: bool = False, scores: bool = False
     ) -> list[Segmented]:
-        """Segment photos that are prepared to one shape. MemoryError: the device has too little for them."""
+        """Segment photos that are prepared to one shape.
+
+        MemoryError: the device has too little for them. Fewer may fit; smaller windows would show the net less.
+        """
         if not prepared:
             return []
         area = int(np.prod([min(WINDOW, side) for side in prepared[0].pixels.shape[:2]]))
@@ -129,7 +133,7 @@ class Segmenter:
         found = []
         for start in range(0, len(prepared), at_once):
             part = prepared[start : start + at_once]
-            with memory_errors(), torch.inference_mode():
+            with torch.inference_mode():
                 logits, maps = self._see(np.stack([p.pixels for p in part]), attention)
                 for i, (width, height) in enumerate(p.size for p in part):
                     found.append(

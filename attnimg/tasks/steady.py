@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from attnimg.images.picture import Pixels
 from attnimg.nets.enhancer import Seen
-from attnimg.tasks.device import memory_errors
 from attnimg.tasks.enhance import Enhancer, Settings
 
 SECONDS = 1.0  # after which a sight still counts for 1/e
@@ -33,14 +32,12 @@ class Steady:
     def __call__(self, pixels: Pixels, time: float) -> Pixels:
         """Return a frame, H x W x 3, enhanced. time: in seconds. MemoryError: the device has too little."""
         thumbnail = self._enhancer.prepare(pixels).thumbnail
-        with memory_errors():
-            seen = self._enhancer.look([thumbnail], self._settings)
+        seen = self._enhancer.look([thumbnail], self._settings)
         colours = thumbnail[..., :3]
         if self._seen is not None and self._colours is not None and not is_cut(self._colours, colours):
             seen = blend(self._seen, seen, max(0.0, time - self._time))
         self._seen, self._colours, self._time = seen, colours, time
-        enhanced: Pixels = self._enhancer.restore(pixels[None], seen, self._settings)[0]
-        return enhanced
+        return self._enhancer.restore([pixels], seen, self._settings)[0]
 
 
 def blend(before: Seen, now: Seen, seconds: float) -> Seen:
