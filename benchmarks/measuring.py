@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 SAMPLES = Path(__file__).parent.parent / "samples"
-SMALL, LARGE = (500, 375), (4000, 3000)  # width, height
+SMALL, LARGE, HUGE = (500, 375), (4000, 3000), (8660, 5774)  # width, height
 DISTINCT = 40  # photos of different content; more are copies of them, as only the number of files then matters
 
 # Linux counts the peak memory of the process that starts another against that one, so a small process starts it.
@@ -44,8 +44,9 @@ class Cost:
 def make_photos(folder: Path, count: int, size: tuple[int, int], light: float = 1.0) -> None:
     """Write `count` JPEGs, quality 90: the samples at another size, with noise, which is what fills JPEGs.
 
-    light: share of each pixel's code that is left.
+    folder: is made. light: share of each pixel's code that is left.
     """
+    folder.mkdir(parents=True)
     samples = [Image.open(path) for path in sorted(SAMPLES.iterdir()) if path.suffix in (".jpg", ".png")]
     random = np.random.default_rng(0)
     for i in range(count):
@@ -65,9 +66,9 @@ def measure(work: Callable[[], Result]) -> tuple[Result, Cost]:
     return result, Cost(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def run_command(command: str, target: Path, model: str, *options: str) -> Cost:
+def run_command(command: str, target: Path, *options: str) -> Cost:
     """Run a whole command of attnimg on a file or folder, on the CPU."""
-    words = [sys.executable, "-m", "attnimg", command, str(target), "--device", "cpu", "--model", model, "--quiet"]
+    words = [sys.executable, "-m", "attnimg", command, str(target), "--device", "cpu", "--quiet"]
     start = time.perf_counter()
     launched = subprocess.run([sys.executable, "-c", LAUNCH, *words, *options], stdout=subprocess.PIPE, check=True)
     wall = time.perf_counter() - start
@@ -77,14 +78,26 @@ def run_command(command: str, target: Path, model: str, *options: str) -> Cost:
     return Cost(wall, float(seconds), int(peak) / 1024)
 
 
-def find_bound(parts: Iterable[Cost], cores: int) -> float:
-    """Return the seconds below which no order of work brings the whole, on so many cores."""
-    parts = list(parts)
-    return max(*(part.wall for part in parts), sum(part.cpu for part in parts) / cores)
+def measure_startup(run: Callable[[str], Cost]) -> Cost:
+    """Measure a command on one small photo, run twice so that it does not wait for the disk.
+
+    run: runs it, with a folder of that name for what it writes.
+    """
+    run("warm-up")
+    return run("start-up")
 
 
-def print_costs(costs: dict[str, Cost]) -> None:
-    """Print a row for each."""
-    print(f"{'':24}{'wall s':>8}{'CPU s':>8}")
-    for name, cost in costs.items():
-        print(f"{name:24}{cost.wall:8.2f}{cost.cpu:8.2f}")
+def report_large(command: str, folder: Path, model: str, light: float = 1.0) -> None:
+    """Print what photos of 12 and 50 megapixels cost a command that writes images, from file to file."""
+    photos = {name: folder / name for name in ("small", "12 MP", "50 MP")}
+    for path, size in zip(photos.values(), (SMALL, LARGE, HUGE), strict=True):
+        make_photos(path, 1, size, light)
+    small = photos.pop("small")
+    startup = measure_startup(lambda out: run_command(command, small, "--model", model, "-o", str(folder / out)))
+    print(f"{'start-up':10}{startup.wall:8.2f} s, peak {startup.peak:6.0f} MiB")
+    for name, path in photos.items():
+        out = folder / f"{name} out"
+        cost = run_command(command, path, "--model", model, "-o", str(out)) - startup
+        with Image.open(next(out.glob("00000.*"))) as written:
+            made = f"{written.width} x {written.height}"
+        print(f"{name:10}{cost.wall:8.2f} s, peak {cost.peak:6.0f} MiB, makes {made}")

@@ -1,6 +1,6 @@
-"""Measure `attnimg segment` on the CPU: the net's seconds per photo, large photos, and the command against its parts.
+"""Measure `attnimg segment` on the CPU: the net's seconds per photo, and large photos.
 
-    python benchmarks/segment.py            the net, 12 and 50 megapixels; and 100 photos of 500 x 375 against the bound
+    python benchmarks/segment.py            the net; 12 and 50 megapixels
 
 Beside the net runs a yardstick, one plain 3 x 3 convolution, which says how fast the machine was at that time. The
 command's start-up, which is taken off its seconds, is the time of the same command on a small photo.
@@ -9,23 +9,17 @@ command's start-up, which is taken off its seconds, is the time of the same comm
 from __future__ import annotations
 
 import argparse
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from measuring import SMALL, Cost, make_photos, measure, report_large, report_whole
+from measuring import SMALL, make_photos, measure, report_large
 from PIL import Image
 from torch.nn import functional as F
 
 import attnimg
-from attnimg.cli.options import Compute, count_cores
-from attnimg.cli.segment import measure as measure_areas
-from attnimg.images.find import Source, find
-from attnimg.images.masks import encode_mask
-from attnimg.images.read import read
-from attnimg.tasks.segment import Prepared, Segmented
+from attnimg.cli.options import count_cores
 
 SIZE = (480, 360)  # width, height: CamVid's
 CHANNELS = 64  # of the yardstick, in and out, at half of each side: 1.6 GMAC
@@ -50,39 +44,13 @@ def report_net(folder: Path, model: str) -> None:
     print(f"net / convolution: {net / yardstick:.1f} ({yardstick:.4f} s, {speed:.0f} GMAC/s)")
 
 
-def measure_parts(folder: Path, model: str) -> dict[str, Cost]:
-    """Read and segment the photos of a folder, and make files of the masks, one part after the other."""
-    segmenter, compute = attnimg.load("segment", model=model, device="cpu"), Compute()
-    labels, colors = [c.label for c in segmenter.classes], [c.color for c in segmenter.classes]
-
-    def prepare(source: Source) -> Prepared:
-        picture = read(source, shortest=segmenter.shortest)
-        return segmenter.prepare(picture.on_white(), picture.size)
-
-    def finish(outcome: Segmented) -> None:
-        measure_areas(outcome.mask, labels)
-        encode_mask(outcome.mask, colors)
-
-    sources = list(find([folder]))
-    with ThreadPoolExecutor(compute.threads) as pool:
-        prepared, reading = measure(lambda: list(pool.map(prepare, sources)))
-        batches = [prepared[at : at + compute.batch_size] for at in range(0, len(prepared), compute.batch_size)]
-        segmenter.predict(batches[0])
-        outcomes, net = measure(lambda: [each for batch in batches for each in segmenter.predict(batch)])
-        _, masks = measure(lambda: list(pool.map(finish, outcomes)))
-    return {"read": reading, "net": net, "masks": masks}
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--count", type=int, default=100, help="small photos (default: 100)")
     parser.add_argument("--model", default="street", help="name or path (default: street)")
     given = parser.parse_args()
     with TemporaryDirectory() as temporary:
         small = Path(temporary) / "photos"
-        small.mkdir()
-        make_photos(small, given.count, SMALL)
+        make_photos(small, 1, SMALL)
         report_net(small, given.model)
         report_large("segment", Path(temporary) / "large", given.model)
         print(f"aims: 12 MP in {AIM_LARGE:.0f} s and {AIM_MEMORY:.0f} MiB")
-        report_whole("segment", small, given.model, measure_parts)

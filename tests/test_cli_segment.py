@@ -30,7 +30,7 @@ SKY, ROAD, TREE, SIDES = range(4)
 
 @pytest.fixture(autouse=True)
 def _by_color(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(build.NETS, "by-color", (ByColorConfig, ByColor))  # type: ignore[arg-type]
+    monkeypatch.setitem(build.NETS, "segmenter", (ByColorConfig, ByColor))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from pathlib import PurePath
 import cv2
 import numpy as np
 import pytest
+from attack_corpus import matrix_profile
 from PIL import Image, ImageCms
 
 from attnimg.errors import ImageError
@@ -166,3 +167,21 @@ def test_other_depths_are_refused_instead_of_misread() -> None:
         with pytest.raises(ImageError) as caught:
             read_bytes(data)
         assert caught.value.kind == "unsupported"
+
+
+@pytest.mark.parametrize(
+    "numbers", [(-1.0,), (32767.0, 32767.0, 32767.0, 0, 0, 0, 0), (0.5, -1.0, 0, 0, 0.5, 30000.0, 0)]
+)
+def test_curves_that_are_none_are_told_of_and_warn_of_nothing(numbers: tuple[float, ...], recwarn) -> None:
+    kind = {1: 0, 7: 4}[len(numbers)]
+    curve = b"para" + bytes(4) + struct.pack(f">HH{len(numbers)}i", kind, 0, *(int(n * 65536) for n in numbers))
+    picture = read_bytes(png16(DEEP[..., :3], 2, matrix_profile(curve)))
+    assert np.array_equal(picture.pixels, DEEP[..., :3])
+    assert picture.note == "its colour profile was ignored, for it holds no curves and matrix"
+    assert not recwarn.list
+
+
+def test_a_huge_profile_is_told_of() -> None:
+    file = io.BytesIO()
+    Image.fromarray(RGB).save(file, "TIFF", icc_profile=bytes(1 << 25))
+    assert read_bytes(file.getvalue()).note == "its colour profile was ignored, for it is larger than profiles are"

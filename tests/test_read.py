@@ -1,6 +1,7 @@
 import io
 import struct
 import tracemalloc
+import zlib
 from pathlib import PurePath
 
 import cv2
@@ -182,3 +183,27 @@ def test_a_jpeg_is_reduced_no_further_than_asked() -> None:
     sides = {shortest: min(read_bytes(data, shortest=shortest).pixels.shape[:2]) for shortest in (376, 188, 64, 46, 8)}
     assert sides == {376: 375, 188: 375, 64: 94, 46: 47, 8: 47}
     assert read_bytes(data, shortest=64).size == (500, 375)
+
+
+def test_interlaced_sixteen_bits_stay_sixteen() -> None:
+    rows = b""
+    for x, y, dx, dy in [
+        (0, 0, 8, 8),
+        (4, 0, 8, 8),
+        (0, 4, 4, 8),
+        (2, 0, 4, 4),
+        (0, 2, 2, 4),
+        (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    ]:
+        rows += b"".join(b"\0" + row[x::dx].astype(">u2").tobytes() for row in deep()[y::dy])  # PNG 3, 8.1
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header, key = struct.pack(">IIBBBBB", 60, 40, 16, 2, 0, 0, 1), deep()[7, 9].astype(">u2").tobytes()
+    chunks = [(b"IHDR", header), (b"tRNS", key), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    picture = read_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*c) for c in chunks))
+    assert np.array_equal(picture.pixels, deep())
+    assert picture.alpha[7, 9] == 0
+    assert np.count_nonzero(picture.alpha == 65535) == picture.alpha.size - 1

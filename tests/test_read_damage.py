@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 import cv2
 import numpy as np
 import pytest
+from attack_corpus import grey_tiff
 from PIL import Image
 
 from attnimg.errors import ImageError
@@ -126,8 +127,9 @@ def test_memory_that_does_not_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_memory_that_does_not_suffice_for_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     resize = cv2.resize
+    deep_tiff = cv2.imencode(".tiff", np.zeros((30, 40, 3), np.uint16))[1].tobytes()
     monkeypatch.setattr("cv2.imdecode", lambda data, flags: resize(np.zeros((1, 1)), (2**30, 2**30)))
-    assert kind_of(deep_png(40, 30)) == "out-of-memory"
+    assert kind_of(deep_tiff) == "out-of-memory"
 
 
 def test_readers_share_no_pool_of_opencvs() -> None:
@@ -167,3 +169,29 @@ def test_heic_names_the_extra_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(ImageError, match=r"attnimg\[heic\]") as caught:
         read(source(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)))
     assert caught.value.kind == "unsupported"
+
+
+def test_a_second_header_is_damage() -> None:
+    data = deep_png(40, 30)
+    assert kind_of(data[:33] + data[8:33] + data[33:]) == "damaged"
+    assert kind_of(data[:8] + chunk(b"tEXt", b"a\0b") + data[8:]) == "damaged"
+
+
+def test_more_pixels_than_there_are_print_nothing(capfd) -> None:
+    data = deep_png(40, 30)
+    rows = zlib.compress(zlib.decompress(data[41:-16]) + bytes(999))
+    picture = read(source(data[:33] + chunk(b"IDAT", rows) + chunk(b"IEND", b"")))
+    assert np.array_equal(picture.pixels, read(source(data)).pixels)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_should_be_bytes_in_a_tiff_and_is_not_is_left_out() -> None:
+    metadata = read(source(grey_tiff((34675, 4, 1, 7), (700, 4, 1, 7), bytes(5000)))).metadata
+    assert (metadata.icc, metadata.xmp) == (None, None)
+
+
+def test_kinds_that_take_more_memory_count_twice() -> None:
+    assert read(source(deep_png(40, 30)), max_pixels=2400).size == (40, 30)
+    assert kind_of(deep_png(40, 30), max_pixels=2399) == "too-large"
+    assert kind_of(encode(PHOTO, "WEBP"), max_pixels=2 * 60 * 80 - 1) == "too-large"
+    assert read(source(encode(PHOTO, "JPEG")), max_pixels=60 * 80).size == (80, 60)

@@ -31,7 +31,7 @@ CLASSES = [
 COLORS = np.array([c["color"] for c in CLASSES], np.uint8)
 HEADER = {
     "task": "segment",
-    "architecture": {"name": "by-color"},
+    "architecture": {"name": "segmenter"},
     "classes": CLASSES,
     "preprocessing": {"mean": [0.0] * 3, "std": [1.0] * 3, "size": 64},
     "attention": "attention",
@@ -61,7 +61,7 @@ class ByColor(nn.Module):
 
 
 def by_color(**options: Any) -> Segmenter:
-    return Segmenter(ByColor(ByColorConfig()), HEADER, model="by-color", **options).to("cpu")
+    return Segmenter(ByColor(ByColorConfig()), HEADER, model="segmenter", **options).to("cpu")
 
 
 def random_net(**options: Any) -> Segmenter:

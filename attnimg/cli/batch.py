@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -16,7 +17,7 @@ from attnimg.cli.console import Console
 from attnimg.cli.options import Compute, Inputs, Report
 from attnimg.cli.progress import Progress
 from attnimg.cli.status import ExitStatus, OutputFailed, Terminated
-from attnimg.errors import ImageError, NoImages, UsageError
+from attnimg.errors import ImageError, NoImages, Unavailable, UsageError
 from attnimg.images.find import Counts, Source, find
 from attnimg.images.place import Targets
 from attnimg.images.shard import in_shard, parse_shard
@@ -61,8 +62,9 @@ class Search:
             root=inputs.root,
             counts=self.counts,
         )
-        if inputs.shard is not None:
-            k, n = parse_shard(inputs.shard)
+        self.shard = inputs.shard
+        if self.shard is not None:
+            k, n = parse_shard(self.shard)
             sources = (source for source in sources if in_shard(source, k, n))
         # A read from stdin may never return, and must not hold up the end.
         threading.Thread(target=self._look, args=(sources,), name="attnimg-find", daemon=True).start()
@@ -115,6 +117,8 @@ def open_reader(inputs: Inputs, compute: Compute) -> Iterator[Reader]:
 
         yield partial(read, max_pixels=inputs.max_pixels)
         return
+    if sys.platform == "win32":
+        raise Unavailable("--isolate takes what only Unix has. Leave it out.")
     from attnimg.images.isolated import IsolatedReader
 
     with IsolatedReader(compute.threads, inputs.timeout) as read_isolated:
@@ -144,7 +148,8 @@ def run_batch(
     style = FORMATS[report.format or ("table" if console.out.isatty() else "jsonl")]
     try:
         admit = journal.admitting(job.admit)
-        records = stream(search, job, batch_size=compute.batch_size, workers=compute.threads, admit=admit)
+        sources = (source for source in search if not journal.wrote(source))
+        records = stream(sources, job, batch_size=compute.batch_size, workers=compute.threads, admit=admit)
         with console.progress("images") as progress, closing(records), ExitStack() as stack:
             if start:
                 start(progress)
@@ -184,16 +189,25 @@ def _open_errors(path: Path | None) -> Iterator[Callable[[Record], object]]:
     if path is None:
         yield lambda record: None
         return
-    try:
+    with _noting(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="ascii") as file:
+        file = FileIO(path, "w")  # without a buffer, which would be written once more after a failure
 
-            def write(record: Record) -> None:
-                if isinstance(record, Failed):
-                    file.write(to_json(record) + "\n")
-                    file.flush()
+    def write(record: Record) -> None:
+        if isinstance(record, Failed):
+            line = memoryview(to_json(record).encode("ascii") + b"\n")
+            with _noting(path):
+                while line:
+                    line = line[file.write(line) :]
 
-            yield write
+    with file:
+        yield write
+
+
+@contextmanager
+def _noting(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OutputFailed(f"{path} cannot be written: {error.strerror}. Make room, or name another file.") from error
 
@@ -225,4 +239,6 @@ def _say_nothing_found(search: Search) -> str:
     passed_over = search.counts.passed_over
     were = "1 other file was" if passed_over == 1 else f"{passed_over} other files were"
     others = f"; {were} passed over" if passed_over else ""
+    if search.shard is not None:
+        return f"No image was found in shard {search.shard}{others}."
     return f"No image was found{others}. Name image files, or folders that hold some."

@@ -85,8 +85,8 @@ def enhance(
         raise UsageError(f"-o {outputs.output} takes one photo, and {len(sources)} were found. Name a folder.")
     if to_stdout and any(map(is_video, sources)):
         raise UsageError("-o - writes a photo, and a video needs a file. Name one, or a folder.")
-    if to_stdout and report.report:
-        raise UsageError("-o - writes one photo and no record. For --report name a folder.")
+    if to_stdout and (report.report or report.errors):
+        raise UsageError("-o - writes one photo and no record. For --report and --errors name a folder.")
     journal = Journal() if outputs.dry_run else open_journal(report, model, Enhanced)
     placer = Placer(
         Path() if to_stdout else only.parent if only else outputs.output,

@@ -37,7 +37,7 @@ app.add_typer(evaluate.app, name="evaluate")
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"attnimg {__version__}")
+        Console.of_process().print(f"attnimg {__version__}")
         raise typer.Exit
 
 
@@ -50,14 +50,26 @@ def attnimg(
     """Classify, segment and enhance folders of images with attention CNNs, and see where the net looked."""
 
 
+def share_cores() -> None:
+    """Let the net's threads sleep where they wait for each other; before torch is loaded.
+
+    By default OpenMP's spin meanwhile, and keep the cores from the threads that read and write, and from each other.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def main() -> NoReturn:
     """Run the command line and exit with its status."""
     signal.signal(signal.SIGTERM, _terminate)
+    _open_closed_streams()
+    share_cores()
     status = ExitStatus.OK
     try:
         app()
     except SystemExit as end:  # Typer always leaves so; it tells of wrong usage itself, and makes Ctrl-C 130
         status = ExitStatus(int(end.code or 0))
+        if isinstance(end.__context__, BrokenPipeError):  # of Typer's own words, such as --help
+            status = ExitStatus.OUTPUT_CLOSED
     except AttnimgError as error:
         Console.of_process().complain(f"attnimg: {error}")
         status = OF_ERROR[type(error)]
@@ -79,6 +91,14 @@ def main() -> NoReturn:
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
+
+
+def _open_closed_streams() -> None:
+    """Stand /dev/null in for what the shell closed (`>&-`): else a file opened later would take what is printed."""
+    for number, name in enumerate(["stdin", "stdout", "stderr"]):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
+            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
 
 
 def _discard_output() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Annotated, Literal
@@ -61,10 +62,12 @@ class Naming:
         return (self.only and format_of(self.only)) or output_format(own)
 
     def plan(self, source: Source) -> Targets:
-        """Claim the names of all files of a photo, its own first. Raises ImageError: collision, exists."""
+        """Claim the names of all files of a photo, its own first. Raises ImageError: collision, exists, unsupported."""
         from attnimg.images.encode import extension_of, format_of
 
         if is_video(source):
+            if _sniff(source) is None:
+                raise ImageError("unsupported", "A video cannot come through a pipe. Save it as a file first.")
             return {"output": plan_video(source, self.placer, self.files.suffix, self.only)}
         if self.only is not None:
             if has_video_extension(self.only.name):
@@ -72,8 +75,14 @@ class Naming:
             source = replace(source, relative=PurePath(self.only.name))
             output = self.placer.place(source, self.only.suffix)
         else:
+            sniffed = _sniff(source)
+            if sniffed is None and self.files.save_as == "same":
+                raise ImageError(
+                    "unsupported",
+                    "The format of a pipe or device is not known before it is read. Say what to write with --save-as.",
+                )
             # By its name where the content tells nothing: what is damaged must not claim another photo's output.
-            own = _sniff(source) or format_of(source.path) or ""
+            own = sniffed or format_of(source.path) or ""
             extension = extension_of(self.format_for(own), source.path)
             output = self.placer.place(source, self.files.suffix + extension)
         beside = {key: self.placer.place(source, self.files.suffix + end) for key, end in self.beside.items()}
@@ -105,13 +114,15 @@ def is_video(source: Source) -> bool:
     return has_video_extension(source.path) and not _sniff(source)
 
 
-def _sniff(source: Source) -> str:
-    """Name a file's format by its first bytes; by none, what `read` will complain of."""
+def _sniff(source: Source) -> str | None:
+    """Name a file's format by its first bytes; by none, what `read` complains of. None: they can be read only once."""
     from attnimg.images.formats import HEAD, sniff
 
     if source.data is not None:
         return sniff(source.data[:HEAD]) or ""
     try:
+        if not stat.S_ISREG(os.stat(source.path).st_mode):  # noqa: PTH116 - any bytes
+            return None
         with open(source.path, "rb") as file:  # noqa: PTH123 - any bytes
             return sniff(file.read(HEAD)) or ""
     except OSError:

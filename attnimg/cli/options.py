@@ -204,8 +204,13 @@ class Report:
             raise UsageError("--resume goes on with a run that --report has noted; name that file with --report.")
         if self.fail_fast and self.max_failures is not None:
             raise UsageError("--fail-fast is --max-failures 1; give one of them.")
-        if self.errors is not None and os.path.lexists(self.errors) and not self.resume:
+        if self.errors is not None and self.errors.is_file() and not self.resume:
             raise UsageError(f"{self.errors} is there already. Name another file for --errors.")
+        for path in filter(None, (self.report, self.errors)):
+            if os.fspath(path) == "-":
+                raise UsageError("stdout is for the records; --report and --errors take files.")
+        if self.report and self.errors and os.path.realpath(self.report) == os.path.realpath(self.errors):
+            raise UsageError("--report and --errors are two files; name another one for --errors.")
 
     @property
     def most_failures(self) -> float:

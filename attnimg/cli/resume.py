@@ -18,8 +18,11 @@ from attnimg.results import Done
 RESUME = "--resume"
 
 
-def open_journal(report: Report, model: str, kind: type[Done]) -> Journal:
-    """Return the journal that the options ask for. UsageError: as of `FileJournal`."""
+def open_journal(report: Report, model: str, kind: type[Done], *writes: Path | None) -> Journal:
+    """Return the journal that the options ask for. UsageError: as of `FileJournal`.
+
+    kind: of the records of images that are done. writes: the files that are written of all images together, if wanted.
+    """
     if report.report is None:
         return Journal()
     from attnimg.pipeline.journal_file import FileJournal
@@ -28,6 +31,7 @@ def open_journal(report: Report, model: str, kind: type[Done]) -> Journal:
         "arguments": [argument for argument in sys.argv[1:] if argument != RESUME],
         "folder": os.getcwd(),  # noqa: PTH109 - any bytes
         "report": os.path.realpath(report.report),
+        "writes": [os.fspath(path) for path in writes if path is not None],
         "model": model,
         "sha256": checkpoints.sha256(checkpoints.find(model)),
     }
@@ -35,6 +39,7 @@ def open_journal(report: Report, model: str, kind: type[Done]) -> Journal:
 
 
 def resume(
+    context: typer.Context,
     report: Annotated[Path, typer.Argument(metavar="FILE", help="What --report of the interrupted run named.")],
 ) -> None:
     """Go on with a run that was interrupted.
@@ -53,4 +58,6 @@ def resume(
         os.chdir(run["folder"])
     except OSError as error:
         raise UsageError(f"The run was in {run['folder']}: {error.strerror}. Bring that folder back.") from error
-    os.execv(sys.executable, [sys.executable, "-m", "attnimg", command, RESUME, *rest])  # noqa: S606 - no shell is meant
+    sys.argv[1:] = [command, RESUME, *rest]
+    # Not by a new process, which would look for modules in that folder first, among the images.
+    context.find_root().command.main(sys.argv[1:], prog_name="attnimg")

@@ -74,8 +74,10 @@ def segment(
     if (to_stdout or only) and len(sources) > 1:
         raise UsageError(f"-o {outputs.output} takes one photo, and {len(sources)} were found. Name a folder.")
     replaced = sources if outputs.overwrite else []
-    if to_stdout and report.report:
-        raise UsageError("-o - writes one mask and no record. For --report name a folder.")
+    if to_stdout and (report.report or report.errors):
+        raise UsageError("-o - writes one mask and no record. For --report and --errors name a folder.")
+    if inputs.watch and (extras.coco or extras.summary):
+        raise UsageError("--coco and --summary are written at the end, and --watch knows none. Leave it out.")
     journal = Journal() if outputs.dry_run else open_journal(report, model, Segmented)
     placer = Placer(
         Path() if to_stdout else only.parent if only else outputs.output,
@@ -206,7 +208,9 @@ class SegmentJob:
 
 def measure(mask: Mask, labels: Sequence[str]) -> tuple[Area, ...]:
     """Count the pixels of each class that is there, largest first."""
-    counts = [int((mask == i).sum()) for i in range(len(labels))]
+    import numpy as np
+
+    counts = [int(np.count_nonzero(mask == i)) for i in range(len(labels))]
     largest_first = sorted(range(len(labels)), key=lambda i: -counts[i])
     return tuple(Area(i, labels[i], counts[i], counts[i] / mask.size) for i in largest_first if counts[i])
 

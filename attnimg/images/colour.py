@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from attnimg.images.picture import Pixels
+from attnimg.images.picture import Pixels, bands
 
 Table: TypeAlias = NDArray[np.floating]
 
@@ -27,7 +27,8 @@ _SRGB_TO_XYZ = np.array(
     [[0.4360747, 0.3850649, 0.1430804], [0.2225045, 0.7168786, 0.0606169], [0.0139322, 0.0971045, 0.7141733]]
 )
 _CODES = np.linspace(0, 1, 65536)
-_ROWS_AT_ONCE = 256  # bounds the memory that the floats take
+_LARGEST = 1 << 24  # bytes; the largest profiles of printers have a few million
+_BRIGHTEST = 100  # light that no curve reaches, where 1 is white
 _MODES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
 _SHAPES = {"GRAY": (), "RGB": (3,), "CMYK": (4,)}
 
@@ -65,8 +66,7 @@ def from_srgb(pixels: Pixels, icc: bytes) -> Pixels:
         return _deep_from_srgb(np.asarray(pixels, np.uint16), icc, space)
     transform = _build_return(icc, space)
     converted = np.empty(pixels.shape[:2] + _SHAPES[space], np.uint8)
-    for top in range(0, len(pixels), _ROWS_AT_ONCE):
-        rows = slice(top, top + _ROWS_AT_ONCE)
+    for rows in bands(*pixels.shape[:2]):
         converted[rows] = np.asarray(transform.apply(Image.fromarray(pixels[rows])))
     return converted
 
@@ -91,7 +91,7 @@ def space_of(icc: bytes) -> str:
     """The kind of pixels that a profile is for: GRAY, RGB or CMYK. Raises ProfileError for others."""
     space = _open(icc).profile.xcolor_space.strip()
     if space not in _MODES:
-        raise ProfileError(f"it is for {space} pixels")
+        raise ProfileError(f"it is for {space} pixels" if space.isalnum() else "it is for no known pixels")
     return str(space)
 
 
@@ -103,16 +103,15 @@ def _convert(
     codes: looked up by the square root, which spreads the dark tones over as many entries as the result has codes.
     """
     converted = np.empty_like(pixels)
-    for top in range(0, len(pixels), _ROWS_AT_ONCE):
-        rows = pixels[top : top + _ROWS_AT_ONCE]
-        linear = np.stack([light[rows[..., i]] for i, light in enumerate(lights)], axis=-1) @ matrix.T
+    for rows in bands(*pixels.shape[:2]):
+        linear = np.stack([light[pixels[rows, :, i]] for i, light in enumerate(lights)], axis=-1) @ matrix.T
         roots = np.rint(np.sqrt(linear.clip(0, 1)) * 65535).astype(np.uint16)
         for i, table in enumerate(codes):
-            converted[top : top + _ROWS_AT_ONCE, :, i] = table[roots[..., i]]
+            converted[rows, :, i] = table[roots[..., i]]
     return converted
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)
 def _build_transform(icc: bytes, mode: str) -> tuple[str, ImageCms.ImageCmsTransform | None]:
     """The mode that a profile is for, and None where it is sRGB. Kept: a folder's photos tend to share one profile."""
     space = space_of(icc)
@@ -123,7 +122,7 @@ def _build_transform(icc: bytes, mode: str) -> tuple[str, ImageCms.ImageCmsTrans
     return _MODES[space], None if _changes_nothing(transform, _MODES[space]) else transform
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)
 def _build_return(icc: bytes, space: str) -> ImageCms.ImageCmsTransform:
     return _link(_srgb(), _open(icc), "RGB", _MODES[space])
 
@@ -143,6 +142,8 @@ def _srgb() -> ImageCms.ImageCmsProfile:
 
 
 def _open(icc: bytes) -> ImageCms.ImageCmsProfile:
+    if len(icc) > _LARGEST:
+        raise ProfileError("it is larger than profiles are")
     try:
         return ImageCms.ImageCmsProfile(io.BytesIO(icc))
     except OSError as error:
@@ -200,7 +201,15 @@ def _read_numbers(data: bytes) -> Table:
 
 
 def _read_curve(tag: bytes) -> Table:
-    """Light in [0, 1] for each of the 65536 codes (ICC.1:2022, 10.6 and 10.18)."""
+    """Light for each of the 65536 codes, in [0, 1] or little more (ICC.1:2022, 10.6 and 10.18)."""
+    with np.errstate(all="ignore"):
+        curve = _compute_curve(tag)
+    if not np.abs(curve).max() < _BRIGHTEST:  # nor is it for what is no number
+        raise ValueError("no curve")
+    return curve
+
+
+def _compute_curve(tag: bytes) -> Table:
     if tag[:4] == b"curv":
         points = np.frombuffer(tag, ">u2", count=int.from_bytes(tag[8:12], "big"), offset=12)
         if len(points) < 2:

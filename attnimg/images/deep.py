@@ -1,8 +1,7 @@
-"""Read 16-bit pixels. Pillow keeps them in grey images only and drops RGB to 8 bits unasked; OpenCV does not."""
+"""Read 16-bit pixels, which Pillow keeps in grey images only, and drops to 8 bits in others unasked."""
 
 from __future__ import annotations
 
-import zlib
 from typing import BinaryIO
 
 import cv2
@@ -18,11 +17,11 @@ from PIL.TiffImagePlugin import (
     TiffImageFile,
 )
 
+from attnimg.images.picture import bands
+
 _WHITE_IS_ZERO = 0
 _UNSIGNED = 1  # among SampleFormats
 _PREMULTIPLIED = 1  # among ExtraSamples
-_PIXEL_CHUNKS = (b"IHDR", b"tRNS", b"IDAT")
-_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def count_bits(image: Image.Image, head: bytes) -> int:
@@ -57,20 +56,35 @@ def read_deep(stream: BinaryIO, image: Image.Image) -> NDArray[np.uint16] | None
     if image.mode not in ("RGB", "RGBA") or _PREMULTIPLIED in tags.get(EXTRASAMPLES, ()):
         return None
     stream.seek(0)
-    data = stream.read() if tags else _strip(stream.read())
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if not tags:
+        return _read_png(stream, image)
+    pixels = cv2.imdecode(np.frombuffer(stream.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
         return None
     order = cv2.COLOR_BGR2RGB if not image.has_transparency_data else cv2.COLOR_BGRA2RGBA
     return np.asarray(cv2.cvtColor(pixels, order), np.uint16)
 
 
-def _strip(png: bytes) -> bytes:
-    """Leave the chunks that hold pixels, made whole: libpng prints of odd profiles and of checksums cut off."""
-    kept, at = [png[:8]], 8
-    while at < len(png):
-        end = at + 8 + int.from_bytes(png[at : at + 4], "big")
-        if png[at + 4 : at + 8] in _PIXEL_CHUNKS:
-            kept += [png[at:end], zlib.crc32(png[at + 4 : end]).to_bytes(4, "big")]
-        at = end + 4
-    return b"".join([*kept, _END])
+def _read_png(stream: BinaryIO, image: Image.Image) -> NDArray[np.uint16]:
+    """Add the lower bytes, which Pillow leaves out, by decoding once more as if bytes stood in the other order.
+
+    OpenCV would have all of them at once, but the libpng in it prints of whatever is odd.
+    """
+    key = np.array(image.info.get("transparency", ()), np.uint16)  # a colour that is clear all over
+    pixels = np.empty((image.height, image.width, 4 if image.has_transparency_data else 3), np.uint16)
+    with Image.open(stream, formats=("PNG",)) as again:
+        # Of grey with alpha no order gives the lower bytes; taken for four channels, all its bytes come out.
+        other = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L", "LA;16B": "RGBA"}[str(again.tile[0].args)]
+        again.tile = [again.tile[0]._replace(args=other)]
+        again.load()
+        for rows in bands(image.height, image.width):
+            box = (0, rows.start, image.width, rows.stop)
+            upper, lower = np.asarray(image.crop(box)), np.asarray(again.crop(box))
+            if other == "RGBA":
+                pixels[rows] = lower.view(">u2")[..., [0, 0, 0, 1]]
+                continue
+            codes = upper.astype(np.uint16) << 8 | lower
+            pixels[rows, :, : codes.shape[2]] = codes
+            if key.size:
+                pixels[rows, :, 3] = np.where((codes == key).all(axis=2), 0, 65535)
+    return pixels

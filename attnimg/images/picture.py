@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 
-_ROWS_AT_ONCE = 256  # bounds the memory that the floats take
+_PIXELS_AT_ONCE = 1 << 16  # bounds the memory that floats and copies take
 
 Pixels: TypeAlias = NDArray[np.uint8 | np.uint16]
 
@@ -66,6 +66,12 @@ class Picture:
         return self.pixels if self.alpha is None else lay_on_white(self.pixels, self.alpha)
 
 
+def bands(height: int, width: int) -> Iterator[slice]:
+    """Cut a picture's rows into bands that each fit into little memory."""
+    rows = max(1, _PIXELS_AT_ONCE // max(width, 1))
+    return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
+
+
 def to_bytes(pixels: Pixels) -> NDArray[np.uint8]:
     """Return pixels or alpha at 8 bits, rounded; themselves where they have these already."""
     return np.asarray(pixels if pixels.dtype == np.uint8 else cv2.convertScaleAbs(pixels, alpha=1 / 257), np.uint8)
@@ -75,8 +81,7 @@ def lay_on_white(pixels: Pixels, alpha: Pixels) -> Pixels:
     """Return H x W x 3 pixels blended with white by H x W alpha of the same type."""
     full = np.iinfo(pixels.dtype).max
     blended = np.empty_like(pixels)
-    for top in range(0, len(blended), _ROWS_AT_ONCE):
-        rows = slice(top, top + _ROWS_AT_ONCE)
+    for rows in bands(*alpha.shape):
         cover = alpha[rows, :, None] / np.float32(full)
         blended[rows] = np.rint(pixels[rows] * cover + full * (1 - cover))
     return blended

@@ -8,15 +8,13 @@ are read at 8.
 from __future__ import annotations
 
 import ctypes
-import io
 import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from errno import EINVAL
-from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -38,8 +36,9 @@ from attnimg.images.colour import ProfileError, deep_to_srgb, to_srgb
 from attnimg.images.deep import count_bits, has_odd_samples, read_deep
 from attnimg.images.find import Source
 from attnimg.images.formats import HEAD, sniff
+from attnimg.images.guard import Stream, check_chunks, check_scans, check_strips, open_source
 from attnimg.images.opencv import memory_errors
-from attnimg.images.picture import EXIF_ERRORS, Metadata, Picture, Pixels, describe
+from attnimg.images.picture import EXIF_ERRORS, Metadata, Picture, Pixels, bands, describe
 
 try:
     import pillow_heif
@@ -62,7 +61,6 @@ with suppress(OSError, AttributeError):
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "I;16", "I;16B")
 _GREY_MODES = ("1", "L", "LA", "I;16", "I;16B")
 _LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
-_ROWS_AT_ONCE = 256  # bounds the memory that Pillow's copies take
 # EXIF 2.32, 4.6.4 A: whether to transpose, then how to flip in OpenCV's code (0 upside down, 1 sideways, -1 both).
 _TURNS = {2: (False, 1), 3: (False, -1), 4: (False, 0), 5: (True, None), 6: (True, 1), 7: (True, -1), 8: (True, 0)}
 
@@ -70,7 +68,8 @@ _TURNS = {2: (False, 1), 3: (False, -1), 4: (False, 0), 5: (True, None), 6: (Tru
 def read(source: Source, *, max_pixels: int = MAX_PIXELS, shortest: int | None = None) -> Picture:
     """Decode a source.
 
-    max_pixels: more are refused before any is decoded; also becomes Pillow's own limit.
+    max_pixels: more are refused before any is decoded; also becomes Pillow's own limit. Those of 16 bits, of WebP and
+    AVIF, and of progressive JPEGs count twice, for so much more memory do their decoders take.
     shortest: how many pixels of the shortest side are enough. JPEGs are then decoded at 1/2, 1/4 or 1/8 of their size
     where that many remain.
 
@@ -79,53 +78,50 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS, shortest: int | None =
     if source.error is not None:
         raise source.error
     try:
-        with _open(source) as stream:
-            return _decode(stream, max_pixels, shortest)
+        with open_source(source) as file:
+            stream = Stream(file)
+            try:
+                return _decode(stream, max_pixels, shortest)
+            finally:
+                stream.check_unchanged()
     except MemoryError as error:
         raise ImageError("out-of-memory", "Memory does not suffice to decode it. Use fewer --workers.") from error
 
 
-def _open(source: Source) -> BinaryIO:
-    if source.data is not None:
-        return io.BytesIO(source.data)
-    try:
-        file = Path(source.path).open("rb")  # noqa: SIM115
-        if file.seekable():
-            return file
-        with file:
-            return io.BytesIO(file.read())
-    except FileNotFoundError as error:
-        raise ImageError("missing", "There is no such file, or it is a link to none. Check the path.") from error
-    except OSError as error:
-        raise ImageError("unreadable", f"It cannot be opened: {error.strerror}. Check its rights.") from error
-
-
-def _decode(stream: BinaryIO, max_pixels: int, shortest: int | None) -> Picture:
-    head = stream.read(HEAD)
-    format_ = _identify(head)
-    Image.MAX_IMAGE_PIXELS = max_pixels
+def _decode(stream: Stream, max_pixels: int, shortest: int | None) -> Picture:
     with _decoding(), memory_errors():
+        head = stream.read(HEAD)
+        format_ = _identify(head)
+        Image.MAX_IMAGE_PIXELS = max_pixels
         image = _parse(stream, format_, head)
         width, height = image.size
-        if width * height > max_pixels:
-            raise ImageError("too-large", f"It has {width} x {height} pixels. Raise --max-pixels, now {max_pixels}.")
         bits = count_bits(image, head)
+        twice = bits == 16 or format_ in ("WEBP", "AVIF") or "progressive" in image.info
+        if width * height * (1 + twice) > max_pixels:
+            kind = twice * ", of a kind that counts twice"
+            raise ImageError(
+                "too-large", f"It has {width} x {height} pixels{kind}. Raise --max-pixels, now {max_pixels}."
+            )
         if bits not in (1, 2, 4, 8, 16) or image.mode not in _MODES:
             raise _unsupported(f"of the kind {image.mode}, {bits} bits")
         # A multi-picture JPEG holds one picture and what belongs to it: previews, depth.
         animated = format_ != "JPEG" and getattr(image, "is_animated", False)
+        stream.permit(format_, width * height)
+        check_scans(stream.file, image)
+        check_strips(image)
         if shortest is not None:
             image.draft(None, (shortest, shortest))
         image.load()
         icc, xmp = image.info.get("icc_profile"), image.info.get("xmp")
-        pixels, alpha, note = _read_colours(image, read_deep(stream, image) if bits == 16 else None, icc)
-        xmp = xmp if isinstance(xmp, bytes) else None  # a TIFF may hold it as anything
+        deep = read_deep(cast("BinaryIO", stream), image) if bits == 16 else None
+        pixels, alpha, note = _read_colours(image, deep, icc)
         metadata = Metadata(icc, _read_exif(image), xmp, icc_applied=note is None)
         lossless = format_ in _LOSSLESS or (format_ == "WEBP" and _is_lossless_webp(stream))
         # Of 16 bits with alpha, Pillow makes RGBA; the second bit of a PNG's kind of pixels says colour.
         grey = image.mode in _GREY_MODES or (format_ == "PNG" and not head[25] & 2)
         orientation, complaint = _read_orientation(image)
         transpose, flip = _TURNS.get(orientation, (False, None))
+        del image  # its memory is needed
         pixels = _turn(pixels, transpose, flip)
         alpha = None if alpha is None else _turn(alpha, transpose, flip)
     size = (height, width) if transpose else (width, height)
@@ -134,13 +130,21 @@ def _decode(stream: BinaryIO, max_pixels: int, shortest: int | None) -> Picture:
     return Picture(pixels, alpha, size, format_, metadata, note, lossless, grey)
 
 
-def _parse(stream: BinaryIO, format: str, head: bytes) -> Image.Image:
+def _parse(stream: Stream, format: str, head: bytes) -> Image.Image:
+    if format == "PNG":
+        check_chunks(stream.file)
+    stream.watch(format)
+    file = cast("BinaryIO", stream)
     try:
-        return Image.open(stream, formats=(format,))
+        image = Image.open(file, formats=(format,))
     except UnidentifiedImageError:
-        if format == "TIFF" and has_odd_samples(stream, head):
+        if format == "TIFF" and has_odd_samples(file, head):
             raise _unsupported("floats, signed, or of an odd number of bits") from None
         raise
+    for name in ("icc_profile", "xmp", "exif"):  # a TIFF may hold them as anything
+        if not isinstance(image.info.get(name), bytes):
+            image.info.pop(name, None)
+    return image
 
 
 def _unsupported(pixels: str) -> ImageError:
@@ -174,7 +178,8 @@ def _decoding() -> Iterator[None]:
         # Only the system's own errors are numbered; EINVAL comes of seeking to where a broken header points.
         if isinstance(error, OSError) and error.errno not in (None, EINVAL):
             raise ImageError("unreadable", f"Reading it failed: {error.strerror}. Check disk and network.") from error
-        raise ImageError("damaged", f"It cannot be decoded: {error}. Restore it from where it came.") from error
+        reason = " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
+        raise ImageError("damaged", f"It cannot be decoded: {reason}. Restore it from where it came.") from error
 
 
 def _read_colours(
@@ -188,8 +193,7 @@ def _read_colours(
     width, height = image.size
     pixels, note = np.empty((height, width, 3), np.uint8), None
     alpha = np.empty((height, width), np.uint8) if image.has_transparency_data else None
-    for top in range(0, height, _ROWS_AT_ONCE):
-        rows = slice(top, min(top + _ROWS_AT_ONCE, height))
+    for rows in bands(height, width):
         band = image.crop((0, rows.start, width, rows.stop))
         if alpha is not None:
             alpha[rows] = np.asarray(band.convert("RGBA").getchannel("A"))
@@ -219,7 +223,7 @@ def _read_exif(image: Image.Image) -> bytes | None:
         return None
 
 
-def _is_lossless_webp(stream: BinaryIO) -> bool:
+def _is_lossless_webp(stream: Stream) -> bool:
     """Tell by the chunk that holds the pixels of the first frame (RFC 9649, 2.3 to 2.7)."""
     stream.seek(12)
     while len(head := stream.read(8)) == 8:

@@ -1,12 +1,21 @@
-"""Tell whether a file that is there already is whole: what another program left half-written is no output to keep."""
+"""Tell whether a file that is there already is whole, and whether it is still what it was.
+
+What another program left half-written is no output to keep, and what was changed since is not the one that was made.
+"""
 
 from __future__ import annotations
 
+import os
+from hashlib import file_digest
 from pathlib import Path, PurePath
+from typing import Any
 
 from attnimg.errors import ImageError
 from attnimg.images.find import Source
 from attnimg.images.formats import has_image_extension
+
+State = dict[str, int] | None
+"""By what an input is known again, without reading it: its size, and when it was written to."""
 
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 
@@ -30,3 +39,24 @@ def is_whole(path: Path) -> bool:
     except ImageError as error:
         return error.kind not in ("damaged", "unsupported")
     return True
+
+
+def state_of(source: Source) -> State:
+    """Return a source's state; None where it came on stdin, or is not there."""
+    if source.data is not None:
+        return None
+    try:
+        status = os.stat(source.path)  # noqa: PTH116 - any bytes
+    except (OSError, ValueError):
+        return None
+    return {"size": status.st_size, "modified": status.st_mtime_ns}
+
+
+def fingerprint(path: str) -> dict[str, Any]:
+    """Return a file's path, size and SHA-256 in hex; of one that cannot be read the path alone."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - any bytes
+            digest = file_digest(file, "sha256").hexdigest()
+            return {"path": path, "size": file.tell(), "sha256": digest}
+    except OSError:
+        return {"path": path}

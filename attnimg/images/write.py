@@ -70,7 +70,7 @@ def put(target: Target, make: Callable[[Path], object]) -> None:
 
     make: makes it under the temporary name that it is given; may raise OSError.
 
-    Raises ImageError: exists, unless the target may be replaced; write-failed (no space, no rights, a name that is too long).
+    Raises ImageError: exists, unless the target may be replaced; write-failed (no space, no rights, too long a name).
     """
     path = target.path
     # Not made from the path's own name, which may be as long as names can be.

@@ -28,6 +28,10 @@ class Journal:
         """Return what admits sources as `admit` does, notes those that are to be read, and recalls those done."""
         return admit
 
+    def wrote(self, source: Source) -> bool:
+        """Tell whether a source is a file that the run wrote before it was interrupted, and so is no input of its."""
+        return False
+
     def announce(self, path: str, output: Path) -> None:
         """Note one more file that is to be written for the image `path`."""
 

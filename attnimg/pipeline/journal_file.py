@@ -3,7 +3,8 @@
 One JSON object per line. `run` and `resumed` say who wrote what follows; `read` notes an image, and the files that are
 to be written for it, before any of them is; `done`, `skipped` and `failed` hold its record; `end` counts. A line is in
 the hands of the system before what it announces happens, so that a killed process loses none. The last outcome of an
-image counts; done is only what is as it was: the input by size and time, the files by size and SHA-256.
+image counts; done is only what is as it was: the input by size and time, the files by size and SHA-256. What failed is
+tried again.
 """
 
 from __future__ import annotations
@@ -13,11 +14,10 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
-from hashlib import file_digest
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from attnimg import __version__
 from attnimg.errors import UsageError
 from attnimg.images.find import Source
 from attnimg.images.place import Targets
+from attnimg.images.whole import State, fingerprint, state_of
 from attnimg.images.write import RUN, temporaries
 from attnimg.pipeline.journal import Admit, Journal, JournalFailed
 from attnimg.results import Done, Failed, Record, Skipped, Tally, from_keys, to_keys, written_files
@@ -36,34 +37,38 @@ except ImportError:  # on Windows nothing keeps two from going on with one run
     fcntl = None  # type: ignore[assignment]
 
 Key = tuple[str, int]  # a path, and the how manieth time it comes: a list may name it twice
-State = dict[str, int] | None
 
 
 class FileJournal(Journal):
-    """A journal in a file. run: what describes the run, JSON values. kind: of the records of images that are done.
+    """A journal in a file.
 
-    resume: go on with the run that the file holds. UsageError: the file is there, or with `resume` is no journal, is of
-    another run, or in use.
+    run: what describes the run, JSON values; its `writes` are the files that it writes of all images together. kind: of
+    the records of images that are done. resume: go on with the run that the file holds.
+
+    UsageError: the file is there; or with `resume` is not, is no journal, is of another run, or in use.
     """
 
     def __init__(self, path: Path, run: Mapping[str, Any], kind: type[Done], *, resume: bool) -> None:
         self._path, self._run, self._kind, self._resume = path, run, kind, resume
         self._lock = threading.Lock()  # the feeder's thread notes what is read, the calling one what came of it
+        self._failure: OSError | None = None  # after which nothing is written: it may have left half a line
         self._admitted, self._settled = Counter[str](), Counter[str]()
         self._under_way: dict[Key, tuple[float, State]] = {}  # since when (monotonic), and the input's state
-        self._recalled: set[Key] = set()
+        self._recalled: dict[Key, State] = {}
         self._outcomes: dict[Key, int] = {}  # where in the file
         self.begun: set[str] = set()
-        if not resume and os.path.lexists(path):
-            raise UsageError(f"{path} is there already. `attnimg resume` goes on with its run; or name another file.")
+        self._own: set[str] = set()  # the same, absolute
+        if resume != os.path.lexists(path):
+            there = "is there already. `attnimg resume` goes on with its run; or name another file."
+            raise UsageError(f"{path} {'is not there. Leave out --resume, and the run begins.' if resume else there}")
         if resume:
             self._open("ab")
             self._take_up()
+            self._own = {os.path.abspath(output) for output in self.begun}  # noqa: PTH100 - any bytes, links as named
 
     def start(self) -> None:
         """Create the file, or say in it that the run goes on."""
         if not self._resume:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
             self._open("xb")
         event = "resumed" if self._resume else "run"
         self._write({"event": event, "at": _now(), "attnimg": __version__, "temporary": RUN, **self._run})
@@ -77,9 +82,9 @@ class FileJournal(Journal):
             admitted = admit(source)  # claims its names, whatever is left to do
             if not isinstance(admitted, dict):
                 return admitted
-            state = _look_at(source)
+            state = state_of(source)
             if (record := self._recall(key, state)) is not None:
-                self._recalled.add(key)
+                self._recalled[key] = state
                 return record
             self._under_way[key] = time.monotonic(), state
             writes = [os.fspath(target.path) for target in admitted.values()]
@@ -87,6 +92,10 @@ class FileJournal(Journal):
             return admitted
 
         return admit_noted
+
+    def wrote(self, source: Source) -> bool:
+        """Tell whether a source is a file that the run wrote before it was interrupted, and so is no input of its."""
+        return source.data is None and os.path.abspath(source.path) in self._own  # noqa: PTH100 - as above
 
     def announce(self, path: str, output: Path) -> None:
         """Note one more file that is to be written for the image `path`."""
@@ -96,12 +105,13 @@ class FileJournal(Journal):
         """Note what came of an image; in input order. What the file says already is not said again."""
         self._settled[record.path] += 1
         key = record.path, self._settled[record.path]
-        if key in self._recalled:
-            self._recalled.remove(key)
+        known = self._outcome(key) or {}
+        is_recalled = key in self._recalled
+        since, state = (None, self._recalled.pop(key)) if is_recalled else self._under_way.pop(key, (None, None))
+        if is_recalled and known.get("record") == _to_plain(to_keys(record)):  # what was filed may go elsewhere now
             return
-        since, state = self._under_way.pop(key, (None, None))
-        outcome = json.loads(json.dumps(_describe(record, state), default=asdict))
-        if (known := self._outcome(key)) and {name: known.get(name) for name in outcome} == outcome:
+        outcome = _to_plain(_describe(record, state))
+        if {name: known.get(name) for name in outcome} == outcome:
             return
         number = {"number": key[1]} if key[1] > 1 else {}
         seconds = {} if since is None else {"seconds": round(time.monotonic() - since, 3)}
@@ -113,42 +123,54 @@ class FileJournal(Journal):
 
     def _open(self, mode: str) -> None:
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = FileIO(self._path, mode)
             self._reader = self._path.open("rb")
-            if fcntl is not None:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(f"Another process is at the run of {self._path}. Wait for its end, or stop it.") from error
         except OSError as error:
             raise UsageError(f"{self._path} cannot be written: {error.strerror}. Name another file.") from error
+        if fcntl is not None:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                reason = f"Another process is at the run of {self._path}. Wait for its end, or stop it."
+                raise UsageError(reason) from error
+            except OSError:  # some network drives have no locks; that is no reason to do without a report
+                pass
 
     def _write(self, line: Mapping[str, Any]) -> None:
         data = memoryview(json.dumps(line, allow_nan=False).encode("ascii") + b"\n")
-        try:
-            with self._lock:
+        with self._lock:
+            try:
+                if self._failure:
+                    raise self._failure
                 while data:
                     data = data[self._file.write(data) :]
-        except OSError as error:
-            raise JournalFailed(f"{self._path} cannot be written: {error.strerror}.") from error
+            except OSError as error:
+                self._failure = error
+                raise JournalFailed(f"{self._path} cannot be written: {error.strerror}.") from error
 
     def _take_up(self) -> None:
         """Learn how far the run came; mend the file's end, and remove what was left half-written."""
         runs: set[str] = set()
-        folders: dict[str, set[Path]] = {}  # in which something may be half-written, by image
+        writing: dict[str | None, set[str]] = {}  # what may be half-written, by image; of all together by None
         for offset, line in self._lines():
-            match line["event"]:
-                case "run" | "resumed":
-                    self._check(line)
-                    runs.add(line["temporary"])
-                case "read" | "file":
-                    self.begun.update(line["writes"])
-                    folders.setdefault(line["path"], set()).update(Path(path).parent for path in line["writes"])
-                case "done" | "skipped" | "failed":
-                    self._outcomes[line["path"], line.get("number", 1)] = offset
-                    folders.pop(line["path"], None)
+            try:
+                match line["event"]:
+                    case "run" | "resumed":
+                        self._check(line)
+                        runs.add(line["temporary"])
+                        writing[None] = set(line["writes"])
+                    case "read" | "file":
+                        self.begun.update(line["writes"])
+                        writing.setdefault(line["path"], set()).update(line["writes"])
+                    case "done" | "skipped" | "failed":
+                        self._outcomes[line["path"], line.get("number", 1)] = offset
+                        self.begun -= _not_ours(line["record"], writing.pop(line["path"], ()))
+            except (KeyError, TypeError, AttributeError) as error:
+                raise self._damaged(offset) from error
         if not runs:
             raise UsageError(f"{self._path} holds no run yet. Remove it, and begin the run.")
-        for folder in set[Path]().union(*folders.values()):
+        for folder in {Path(output).parent for outputs in writing.values() for output in outputs}:
             for temporary in temporaries(folder, runs):
                 with suppress(OSError):
                     temporary.unlink()
@@ -163,20 +185,24 @@ class FileJournal(Journal):
             except ValueError:
                 whole = False
             if not whole and self._reader.read(1):
-                raise UsageError(f"{self._path} is no report of a run, or is damaged at byte {offset}. Begin another.")
+                raise self._damaged(offset)
             if not whole:
                 self._file.truncate(offset)
                 return
             yield offset, line
             offset += len(data)
 
+    def _damaged(self, offset: int) -> UsageError:
+        advice = "Begin another; with --skip-existing it leaves what is written as it is."
+        return UsageError(f"{self._path} is no report of a run, or is damaged at byte {offset}. {advice}")
+
     def _check(self, began: Mapping[str, Any]) -> None:
         for name, value in self._run.items():
             if began.get(name) != value:
-                raise UsageError(
-                    f"The run of {self._path} had another {name}: {began.get(name)!r}, not {value!r}. "
-                    "Go on with it by `attnimg resume`, or begin another."
-                )
+                what = f"The run of {self._path} had another {name}: {began.get(name)!r}, not {value!r}."
+                # The model's comes last: then all else is as it was.
+                way = "Bring that model back" if name == "sha256" else "Go on with it by `attnimg resume`"
+                raise UsageError(f"{what} {way}, or begin another.")
 
     def _outcome(self, key: Key) -> dict[str, Any] | None:
         """Return what came of an image before the run was interrupted."""
@@ -189,11 +215,15 @@ class FileJournal(Journal):
     def _recall(self, key: Key, state: State) -> Record | None:
         """Return the record of an image that was done, where all is as it was then."""
         outcome = self._outcome(key)
-        if outcome is None or outcome["event"] != "done" or state is None or outcome["input"] != state:
+        if outcome is None or outcome["event"] != "done" or state is None:
             return None
-        if any(_fingerprint(file["path"]) != file for file in outcome["files"]):
-            return None
-        return from_keys(self._kind, outcome["record"])
+        try:
+            same = ("sha256" in file and fingerprint(file["path"]) == file for file in outcome["files"])
+            if outcome["input"] == state and all(same):
+                return from_keys(self._kind, outcome["record"])
+        except (KeyError, TypeError):  # what a damaged line says is done again
+            pass
+        return None
 
 
 def read_run(path: Path) -> dict[str, Any]:
@@ -201,7 +231,7 @@ def read_run(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             run = json.loads(file.readline())
-        if run["event"] == "run":
+        if run["event"] == "run" and {"arguments", "folder", "report"} <= run.keys():
             return dict(run)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}. Name the file that --report wrote.") from error
@@ -218,27 +248,17 @@ def _describe(record: Record, state: State) -> dict[str, Any]:
         case Skipped():
             return {"event": "skipped", **outcome}
         case _:
-            return {"event": "done", **outcome, "files": [_fingerprint(path) for path in written_files(record)]}
+            return {"event": "done", **outcome, "files": [fingerprint(path) for path in written_files(record)]}
 
 
-def _look_at(source: Source) -> State:
-    """Return by what a file is known again; None where it came on stdin, or is not there."""
-    if source.data is not None:
-        return None
-    try:
-        status = os.stat(source.path)  # noqa: PTH116 - any bytes
-    except (OSError, ValueError):
-        return None
-    return {"size": status.st_size, "modified": status.st_mtime_ns}
+def _not_ours(record: Mapping[str, Any], outputs: Iterable[str]) -> set[str]:
+    """Return the output that someone else's file turned out to be, whom a resumed run must not rob of it either."""
+    error = record.get("error", {"kind": None})
+    return {output for output in outputs if error["kind"] == "exists" and error["message"].startswith(f"{output} is")}
 
 
-def _fingerprint(path: str) -> dict[str, Any]:
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123 - any bytes
-            digest = file_digest(file, "sha256").hexdigest()
-            return {"path": path, "size": file.tell(), "sha256": digest}
-    except OSError:
-        return {"path": path}
+def _to_plain(line: Mapping[str, Any]) -> Any:
+    return json.loads(json.dumps(line, default=asdict))
 
 
 def _now() -> str:
