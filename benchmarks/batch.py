@@ -34,9 +34,10 @@ from attnimg.cli.segment import Naming as MaskNaming
 from attnimg.cli.segment import SegmentJob
 from attnimg.cli.segment_batch import BatchFiles
 from attnimg.cli.segment_extras import Beside, Chosen, Extras
-from attnimg.images.find import Source, find
+from attnimg.images.find import find
 from attnimg.images.place import Placer
 from attnimg.images.read import read
+from attnimg.images.source import Source
 from attnimg.results import to_json
 
 SIZES = {"64": (64, 64), "0.2MP": SMALL, "12MP": LARGE}

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnimg.datasets.classes import find_examples
-from attnimg.images.find import Source
 from attnimg.images.read import read
+from attnimg.images.source import Source
 from attnimg.tasks.classify import Classifier, load_classifier
 
 

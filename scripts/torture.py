@@ -192,8 +192,9 @@ def plan(kills: int, count: int, startup: float, random: Random) -> list[Phase]:
     middle = kills - ends - starts
     at = [int(count * (i + random.random()) / middle) for i in range(middle)]
     phases = [Phase(max(1, outcomes), random.uniform(0, LATEST)) for outcomes in at]
-    for _ in range(starts):
-        phases.insert(random.randrange(len(phases) + 1), Phase(0, random.uniform(0, startup)))
+    for i in range(starts):
+        early = Phase(0, startup * (i + random.random()) / starts)
+        phases.insert(random.randrange(len(phases) + 1), early)
     late = [count - random.randrange(max(1, count // 50)) for _ in range(ends)]
     return phases + [Phase(outcomes, random.uniform(0, LATEST)) for outcomes in late]
 

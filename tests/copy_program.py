@@ -18,8 +18,8 @@ from attnimg.cli.console import Console
 from attnimg.cli.main import app, main
 from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, spread
 from attnimg.cli.resume import open_journal
-from attnimg.images.find import Source
 from attnimg.images.place import Placer, Targets
+from attnimg.images.source import Source
 from attnimg.images.write import write_image
 from attnimg.results import Enhanced, Record
 
@@ -53,8 +53,6 @@ class CopyJob:
         return Enhanced(source.path, os.fspath(target.path), "copy", *picture.size)
 
 
-@app.command()
-@spread
 def copy(
     inputs: Inputs,
     outputs: Outputs,
@@ -77,4 +75,5 @@ def copy(
 
 
 if __name__ == "__main__":
+    app.command()(spread(copy))
     main()

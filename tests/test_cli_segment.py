@@ -22,6 +22,7 @@ from test_segment_task import CLASSES, COLORS, HEADER, ByColor, ByColorConfig, b
 from attnimg import checkpoints
 from attnimg.images import write
 from attnimg.images.masks import VOID
+from attnimg.images.place import Target
 from attnimg.nets import build
 
 LABELS = [str(c["label"]) for c in CLASSES]

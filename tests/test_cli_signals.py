@@ -36,7 +36,8 @@ def slow(inputs: Inputs, report: Report) -> None:
     compute = Compute(batch_size=1, workers=1)
     console = Console.of_process(report.quiet)
     console.say("ready")
-    raise typer.Exit(run_batch(search, Slow(), Classified, compute=compute, report=report, console=console, journal=Journal()))
+    options = {"compute": compute, "report": report, "console": console, "journal": Journal()}
+    raise typer.Exit(run_batch(search, Slow(), Classified, **options))
 
 main()
 """

@@ -12,9 +12,9 @@ from attack_corpus import matrix_profile
 from PIL import Image, ImageCms
 
 from attnimg.errors import ImageError
-from attnimg.images.find import Source
 from attnimg.images.picture import Picture
 from attnimg.images.read import read
+from attnimg.images.source import Source
 
 RNG = np.random.default_rng(0)
 RGB = cv2.resize(RNG.integers(0, 256, (6, 8, 3), dtype=np.uint8), (80, 60), interpolation=cv2.INTER_CUBIC)

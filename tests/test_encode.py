@@ -15,10 +15,10 @@ from PIL.ExifTags import IFD, Base
 
 from attnimg.errors import ImageError
 from attnimg.images.encode import EXTENSIONS, encode, extension_of, format_of, output_format
-from attnimg.images.find import Source
 from attnimg.images.picture import Metadata, Picture
 from attnimg.images.place import Target
 from attnimg.images.read import read
+from attnimg.images.source import Source
 from attnimg.images.write import write_bytes
 
 # Pillow warns of broken EXIF.

@@ -6,8 +6,9 @@ from pathlib import Path, PurePath
 import pytest
 
 from attnimg.errors import UsageError
-from attnimg.images.find import Counts, Source, find
+from attnimg.images.find import find
 from attnimg.images.shard import in_shard, parse_shard
+from attnimg.images.source import Counts, Source
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(60)
 

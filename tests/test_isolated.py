@@ -21,10 +21,10 @@ import pytest
 from PIL import Image
 
 from attnimg.errors import ImageError, Unavailable
-from attnimg.images.find import Source
 from attnimg.images.isolated import IsolatedReader
 from attnimg.images.picture import Picture
 from attnimg.images.read import read
+from attnimg.images.source import Source
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes"),
@@ -250,7 +250,7 @@ def test_who_wants_half_of_the_memory_is_refused_it(reader: IsolatedReader) -> N
 PROGRAM = """
 import sys
 from pathlib import PurePath
-from attnimg.images.find import Source
+from attnimg.images.source import Source
 from attnimg.images.isolated import IsolatedReader
 with IsolatedReader(2) as reader:
     print(*(child._process.pid for child in reader._children), flush=True)

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from attnimg.errors import ImageError, UsageError
-from attnimg.images.find import Source
 from attnimg.images.place import Placer
+from attnimg.images.source import Source
 from attnimg.images.write import RUN, write_bytes
 from attnimg.pipeline.journal import JournalFailed
 from attnimg.pipeline.journal_file import FileJournal, read_run

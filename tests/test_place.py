@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from attnimg.errors import ImageError, UsageError
-from attnimg.images.find import Source, find
+from attnimg.images.find import find
 from attnimg.images.place import Placer, Target
+from attnimg.images.source import Source
 from attnimg.images.write import write_bytes
 
 

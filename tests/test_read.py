@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from attnimg.errors import ImageError
-from attnimg.images.find import Source
 from attnimg.images.picture import Metadata, Picture
 from attnimg.images.read import read
+from attnimg.images.source import Source
 
 LOSSLESS = ["PNG", "TIFF", "BMP", "WEBP"]
 

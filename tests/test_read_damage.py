@@ -15,8 +15,8 @@ from attack_corpus import grey_tiff
 from PIL import Image
 
 from attnimg.errors import ImageError
-from attnimg.images.find import Source
 from attnimg.images.read import read
+from attnimg.images.source import Source
 
 # pytest shows warnings whatever the filters say; that users see none is tested in a process of its own.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
@@ -105,7 +105,7 @@ def test_pillow_warns_of_nothing_and_torch_is_not_there() -> None:
         import sys
         from pathlib import PurePath
         from attnimg.errors import ImageError
-        from attnimg.images.find import Source
+        from attnimg.images.source import Source
         from attnimg.images.read import read
         try:
             read(Source("-", PurePath("x"), data=sys.stdin.buffer.read()), max_pixels=3000)

@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 
 from attnimg.errors import ImageError
-from attnimg.images.find import Source
 from attnimg.images.place import Target, Targets
+from attnimg.images.source import Source
 from attnimg.pipeline.budget import Budget
 from attnimg.pipeline.stream import stream
 from attnimg.results import Classified, Failed, Record, Skipped
@@ -429,7 +429,7 @@ def test_ctrl_c_ends_the_process_although_a_source_blocks(tmp_path: Path) -> Non
     script = tmp_path / "blocked.py"
     script.write_text(
         "from pathlib import PurePath\n"
-        "from attnimg.images.find import Source\n"
+        "from attnimg.images.source import Source\n"
         "from attnimg.pipeline.stream import stream\n"
         "from test_stream import Trial\n"
         "lines = open(0, closefd=False)\n"

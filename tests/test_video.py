@@ -23,7 +23,8 @@ from torch import nn
 from attnimg import checkpoints
 from attnimg.errors import ImageError
 from attnimg.images.containers import is_cut_short
-from attnimg.images.find import Counts, find
+from attnimg.images.find import find
+from attnimg.images.source import Counts
 from attnimg.nets.enhancer import Enhancer as Net
 from attnimg.nets.enhancer import EnhancerConfig
 from attnimg.tasks.enhance import Enhancer, Settings

@@ -19,7 +19,7 @@ pytest.importorskip("watchfiles")
 
 from attnimg.errors import Unavailable, UsageError
 from attnimg.images import watch as watching
-from attnimg.images.find import Counts, Source
+from attnimg.images.source import Counts, Source
 from attnimg.images.watch import watch
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(60)

@@ -18,9 +18,10 @@ from attnimg.cli.options import Compute, Inputs, Report
 from attnimg.cli.progress import Progress
 from attnimg.cli.status import ExitStatus, OutputFailed, Terminated
 from attnimg.errors import ImageError, NoImages, Unavailable, UsageError
-from attnimg.images.find import Counts, Source, find
+from attnimg.images.find import find
 from attnimg.images.place import Targets
 from attnimg.images.shard import in_shard, parse_shard
+from attnimg.images.source import Counts, Source
 from attnimg.images.watch import watch
 from attnimg.pipeline.job import Job, Outcome, Ready
 from attnimg.pipeline.journal import Journal, JournalFailed

@@ -17,9 +17,9 @@ from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, Views, 
 from attnimg.cli.resume import open_journal
 from attnimg.cli.sort import Sorter, Sorting
 from attnimg.errors import UsageError
-from attnimg.images.find import Source
 from attnimg.images.formats import has_image_extension
 from attnimg.images.place import Placer, Target, Targets
+from attnimg.images.source import Source
 from attnimg.pipeline.journal import Journal
 from attnimg.results import Classified, Record, Skipped
 

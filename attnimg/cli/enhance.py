@@ -19,8 +19,8 @@ from attnimg.cli.resume import open_journal
 from attnimg.cli.single import write_to_stdout
 from attnimg.cli.video import MixedJob
 from attnimg.errors import UsageError
-from attnimg.images.find import Source
 from attnimg.images.place import Placer, Target, Targets
+from attnimg.images.source import Source
 from attnimg.pipeline.journal import Journal
 from attnimg.results import Enhanced, Record, Skipped
 

@@ -12,9 +12,9 @@ import typer
 
 from attnimg.cli.video import plan as plan_video
 from attnimg.errors import ImageError, UsageError
-from attnimg.images.find import Source
 from attnimg.images.formats import has_video_extension
 from attnimg.images.place import Placer, Targets
+from attnimg.images.source import Source
 
 BESIDE = {"overlay": ".overlay.png", "compare": ".compare.jpg"}
 FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "tiff": "TIFF"}

@@ -20,9 +20,9 @@ from attnimg.cli.segment_extras import Beside, Chosen, Extras
 from attnimg.cli.single import write_to_stdout
 from attnimg.cli.status import ExitStatus
 from attnimg.errors import UsageError
-from attnimg.images.find import Source
 from attnimg.images.formats import has_image_extension
 from attnimg.images.place import Placer, Target, Targets
+from attnimg.images.source import Source
 from attnimg.pipeline.journal import Journal
 from attnimg.results import Area, Record, Segmented, Skipped
 
@@ -78,7 +78,7 @@ def segment(
         raise UsageError("-o - writes one mask and no record. For --report and --errors name a folder.")
     if inputs.watch and (extras.coco or extras.summary):
         raise UsageError("--coco and --summary are written at the end, and --watch knows none. Leave it out.")
-    journal = Journal() if outputs.dry_run else open_journal(report, model, Segmented)
+    journal = Journal() if outputs.dry_run else open_journal(report, model, Segmented, extras.coco, extras.summary)
     placer = Placer(
         Path() if to_stdout else only.parent if only else outputs.output,
         overwrite=outputs.overwrite,

@@ -12,8 +12,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from attnimg import __version__
 from attnimg.errors import ImageError, UsageError
-from attnimg.images.find import Source
 from attnimg.images.place import Placer, Target
+from attnimg.images.source import Source
 from attnimg.results import Area, Record, Segmented
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Protocol, TypeVar
 from attnimg.cli.console import Console
 from attnimg.cli.status import ExitStatus
 from attnimg.errors import ImageError
-from attnimg.images.find import Source
 from attnimg.images.place import Targets
+from attnimg.images.source import Source
 from attnimg.results import Tally
 
 Ready = TypeVar("Ready")

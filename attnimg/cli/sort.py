@@ -20,8 +20,8 @@ from typing import Annotated, Literal
 import typer
 
 from attnimg.errors import ImageError, UsageError
-from attnimg.images.find import Source
 from attnimg.images.place import Placer, Target
+from attnimg.images.source import Source
 from attnimg.pipeline.journal import Journal
 from attnimg.results import Classified, Failed, Record, Skipped
 
@@ -77,7 +77,7 @@ class Sorter:
         label = record.predictions[0].label if record.predictions else UNLABELLED
         try:
             path = self._claim(record.path, PurePath(name_folder(label), PurePath(record.path).name))
-            if record.filed is None and not self._is_filed(record.path, path):
+            if record.filed != os.fspath(path) and not self._is_filed(record.path, path):
                 target = self.placer.check(path)
                 if target.skip:
                     return Skipped(record.path, os.fspath(path))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from attnimg.cli.progress import Progress
 from attnimg.errors import ImageError, Unavailable
-from attnimg.images.find import Source
 from attnimg.images.place import Placer, Target, Targets
+from attnimg.images.source import Source
 from attnimg.results import Enhanced, Record
 
 if TYPE_CHECKING:

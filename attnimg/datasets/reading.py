@@ -9,9 +9,10 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from attnimg.errors import ImageError, NoImages, UsageError
-from attnimg.images.find import Source, find
+from attnimg.images.find import find
 from attnimg.images.picture import Picture
 from attnimg.images.read import read
+from attnimg.images.source import Source
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -21,9 +21,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from attnimg.errors import ImageError, Kind
-from attnimg.images.find import Source
 from attnimg.images.picture import Picture
 from attnimg.images.read import read
+from attnimg.images.source import Source
 
 READY = b"r"
 """What a child sends first, once it is warm."""

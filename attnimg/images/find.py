@@ -1,50 +1,21 @@
-"""Find the images that a command is to look at, in order, while it already works on the first ones (contract C1).
-
-Manners are those of `find` and ripgrep: hidden files are passed over; links to files are followed; links to folders are
-not, unless they are named, so that no loop and no image comes twice.
-"""
+"""Find the images that a command is to look at, in order, while it already works on the first ones (contract C1)."""
 
 from __future__ import annotations
 
-import glob
 import os
-import stat
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from functools import partial
 from io import FileIO
 from itertools import chain
 from pathlib import Path, PurePath
-from typing import BinaryIO, NamedTuple, Self
+from typing import BinaryIO
 
-from attnimg.errors import ImageError, UsageError
-from attnimg.images.formats import HEAD, has_image_extension, has_video_extension, sniff
+from attnimg.errors import UsageError
+from attnimg.images.rules import Rules
+from attnimg.images.source import Counts, Source
 
 CHUNK = 1 << 16  # bytes of a list read at once
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One input.
-
-    path: as shown; made by `os.fsdecode`, so that any bytes survive. `-` is stdin.
-    relative: where its outputs go below the output folder; one that begins with `..` is refused when it is placed.
-    data: the image itself, when it came on stdin. error: what was wrong already when looking.
-    """
-
-    path: str
-    relative: PurePath
-    data: bytes | None = field(default=None, repr=False)
-    error: ImageError | None = None
-
-
-@dataclass(slots=True)
-class Counts:
-    """What the search left alone: files in folders that are no images, and links to folders."""
-
-    passed_over: int = 0
 
 
 def find(
@@ -109,194 +80,3 @@ def _split(chunks: Iterable[bytes], separator: bytes) -> Iterator[bytes]:
         yield from filter(None, lines)
     if rest:
         yield rest
-
-
-class Entry(NamedTuple):
-    """A file below a folder, not yet looked at; or, with its error, a folder that cannot be listed."""
-
-    path: str
-    relative: PurePath
-    error: ImageError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The rules of one search, and how they are applied."""
-
-    recursive: bool
-    videos: bool
-    exclude: list[str]
-    outputs: list[Path]
-    root: Path | None
-    counts: Counts
-
-    @classmethod
-    def of(
-        cls,
-        recursive: bool,
-        videos: bool,
-        exclude: Iterable[str],
-        outputs: Iterable[Path],
-        root: Path | None,
-        counts: Counts | None,
-    ) -> Self:
-        """Take the arguments of `find`."""
-        patterns = [pattern.rstrip("/") for pattern in exclude]
-        real = [Path(os.path.realpath(output)) for output in outputs]
-        return cls(recursive, videos, patterns, real, root, counts or Counts())
-
-    def named(self, path: str) -> Iterator[Source]:
-        """A path from the command line: a pattern only where nothing has that very name."""
-        if glob.has_magic(path) and not os.path.lexists(path):
-            return self._match(path)
-        return self._look(path, file=PurePath(PurePath(path).name), folder=PurePath())
-
-    def listed(self, path: str) -> Iterator[Source]:
-        """A path from a list. Dots are resolved as text: `a/../b.jpg` goes by `b.jpg`, `../b.jpg` stays outside."""
-        relative = PurePath(os.path.normpath(path))
-        relative = relative.relative_to(relative.anchor)
-        return self._look(path, file=relative, folder=relative)
-
-    def _look(self, path: str, *, file: PurePath, folder: PurePath) -> Iterator[Source]:
-        if self.excludes(file):
-            return
-        error = None
-        try:
-            if stat.S_ISDIR(Path(path).stat().st_mode):
-                yield from self._walk(path, folder)
-                return
-        except (FileNotFoundError, NotADirectoryError):
-            error = ImageError("missing", "There is no such file or folder. Check the path.")
-        except ValueError:
-            error = ImageError("missing", "No path holds a NUL character. A list separated by NULs is read with -0.")
-        except OSError as reason:
-            error = ImageError("unreadable", f"It cannot be reached: {reason.strerror}. Check the path and the rights.")
-        yield self.source(path, file, error)
-
-    def _match(self, pattern: str) -> Iterator[Source]:
-        fixed = next(folder for folder in Path(pattern).parents if not glob.has_magic(os.fspath(folder)))
-        try:
-            # pathlib's `**`, unlike the glob module's, follows no links to folders: loops end.
-            matches = sorted(fixed.glob(os.fspath(Path(pattern).relative_to(fixed))), key=os.fspath)
-        except ValueError as reason:
-            raise UsageError(f"{pattern} names no file and is no pattern either: {reason}.") from reason
-        if not matches:
-            error = ImageError("missing", "Nothing has this name or matches it as a pattern. Check the path.")
-            yield self.source(pattern, PurePath(pattern), error)
-        real, done = Path(os.path.realpath(fixed)), set[Path]()
-        done.update(fixed / output.relative_to(real) for output in self.outputs if real in output.parents)
-        for match in matches:
-            path, relative = os.fspath(match), match.relative_to(fixed)
-            if not done.isdisjoint({match, *match.parents}) or any(map(_is_hidden, relative.parts)):
-                continue
-            if self.excludes(relative):
-                continue
-            if match.is_dir() and not match.is_symlink():
-                done.add(match)
-                yield from self._walk(path, relative)
-            else:
-                # Who asks for *.mp4 has named videos.
-                yield from self._member(path, relative, videos=self.videos or has_video_extension(pattern))
-
-    def _walk(self, folder: str, relative: PurePath) -> Iterator[Source]:
-        for entry in self.files(folder, relative):
-            yield from self.judge(entry)
-
-    def files(self, folder: str, relative: PurePath) -> Iterator[Entry]:
-        """Yield what a folder holds, sorted by path, but what the rules leave out by its name."""
-        # A stack instead of recursion: folders may be nested deeper than Python's calls.
-        pending = [(folder, relative, True)]
-        while pending:
-            path, relative, is_folder = pending.pop()
-            if not is_folder:
-                yield Entry(path, relative)
-                continue
-            try:
-                with os.scandir(path) as listing:
-                    entries = sorted(listing, key=_in_path_order, reverse=True)
-            except OSError as error:
-                reason = f"The folder cannot be listed: {error.strerror}. Check its rights."
-                yield Entry(path, relative, ImageError("unreadable", reason))
-                continue
-            for entry in entries:
-                below, is_folder = relative / entry.name, entry.is_dir(follow_symlinks=False)
-                if self._admits(entry.path, below, is_folder):
-                    pending.append((entry.path, below, is_folder))
-
-    def reach(self, folder: str, relative: PurePath, below: PurePath) -> Iterator[Entry]:
-        """Yield what `files` yields at or below one path, `below` that folder, and list nothing else for it."""
-        path, is_folder = folder, True
-        for part in below.parts:
-            if not is_folder:
-                return
-            path, relative = os.path.join(path, part), relative / part  # noqa: PTH118 - as scandir does
-            try:
-                is_folder = stat.S_ISDIR(Path(path).lstat().st_mode)
-            except OSError:
-                return
-            if not self._admits(path, relative, is_folder):
-                return
-        yield from self.files(path, relative) if is_folder else (Entry(path, relative),)
-
-    def judge(self, entry: Entry) -> Iterator[Source]:
-        """Yield the entry's source, unless it is no image."""
-        if entry.error:
-            yield self.source(*entry)
-        else:
-            yield from self._member(entry.path, entry.relative, videos=self.videos)
-
-    def _admits(self, path: str, relative: PurePath, is_folder: bool) -> bool:
-        if _is_hidden(relative.name) or self.excludes(relative):
-            return False
-        return not is_folder or self._enters(path)
-
-    def _enters(self, folder: str) -> bool:
-        return self.recursive and not (self.outputs and Path(os.path.realpath(folder)) in self.outputs)
-
-    def _member(self, path: str, relative: PurePath, *, videos: bool) -> Iterator[Source]:
-        """A file of a folder or a pattern, which nobody named: left alone unless it is an image, or a video."""
-        if _is_image(path) or (videos and has_video_extension(path) and Path(path).is_file()):
-            yield self.source(path, relative)
-        else:
-            self.counts.passed_over += 1
-
-    def excludes(self, relative: PurePath) -> bool:
-        """Tell whether a pattern leaves out this path below an input, or a folder that it lies in."""
-        return any(
-            fnmatchcase(text, pattern)
-            for pattern in self.exclude
-            for part in (relative, *relative.parents)
-            for text in (part.name, part.as_posix())
-        )
-
-    def source(self, path: str, relative: PurePath, error: ImageError | None = None) -> Source:
-        """Return the source of a path; `relative` stands unless all go by their path below `root`."""
-        if self.root is not None:
-            relative = PurePath(os.path.relpath(path, self.root))
-        return Source(path, relative, error=error)
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".")
-
-
-def _in_path_order(entry: os.DirEntry[str]) -> str:
-    # With the slash, folders and files sort as their members' whole paths do.
-    return entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name
-
-
-def _is_image(path: str) -> bool:
-    """Tell by extension, else by content. A dead link called x.jpg counts: reading it says what is wrong."""
-    try:
-        mode = Path(path).stat().st_mode
-    except OSError:
-        return has_image_extension(path)
-    if not stat.S_ISREG(mode):
-        return False
-    if has_image_extension(path):
-        return True
-    try:
-        with Path(path).open("rb") as file:
-            return sniff(file.read(HEAD)) is not None
-    except OSError:
-        return False

@@ -20,8 +20,8 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffTags
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from attnimg.errors import ImageError
-from attnimg.images.find import Source
 from attnimg.images.formats import HEAD, sniff
+from attnimg.images.source import Source
 
 # Bytes that may be read until the size is known. A TIFF may hold an editor's layers, and is gone over twice.
 _HEADER = {"JPEG": 1 << 25, "TIFF": 1 << 30}

@@ -24,9 +24,9 @@ from typing import Self
 
 from attnimg.errors import ImageError, Unavailable
 from attnimg.images.decoder import READY, Answer, fill, receive, send
-from attnimg.images.find import Source
 from attnimg.images.picture import Picture
 from attnimg.images.read import MAX_PIXELS
+from attnimg.images.source import Source
 
 _STARTS = 3  # how often in a row a child may fail to start
 _WARMING = 120.0  # seconds that a start may take; it takes 0.3 where nothing else runs

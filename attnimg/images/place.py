@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attnimg.errors import ImageError, UsageError
-from attnimg.images.find import Source
+from attnimg.images.source import Source
 from attnimg.images.whole import is_whole
 
 # By default their file systems take A.png and a.png for one file.

@@ -34,11 +34,11 @@ from PIL import (
 from attnimg.errors import ImageError
 from attnimg.images.colour import ProfileError, deep_to_srgb, to_srgb
 from attnimg.images.deep import count_bits, has_odd_samples, read_deep
-from attnimg.images.find import Source
 from attnimg.images.formats import HEAD, sniff
 from attnimg.images.guard import Stream, check_chunks, check_scans, check_strips, open_source
 from attnimg.images.opencv import memory_errors
 from attnimg.images.picture import EXIF_ERRORS, Metadata, Picture, Pixels, bands, describe
+from attnimg.images.source import Source
 
 try:
     import pillow_heif

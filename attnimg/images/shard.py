@@ -7,7 +7,7 @@ import re
 from hashlib import blake2b
 
 from attnimg.errors import UsageError
-from attnimg.images.find import Source
+from attnimg.images.source import Source
 
 
 def parse_shard(text: str) -> tuple[int, int]:

@@ -17,7 +17,8 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from attnimg.errors import ImageError, Unavailable, UsageError
-from attnimg.images.find import Counts, Entry, Rules, Source
+from attnimg.images.rules import Entry, Rules
+from attnimg.images.source import Counts, Source
 
 SETTLE = 0.5  # seconds after which a file that did not change is whole
 TICK = 0.1  # seconds between two looks

@@ -11,8 +11,8 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from attnimg.errors import ImageError
-from attnimg.images.find import Source
 from attnimg.images.formats import has_image_extension
+from attnimg.images.source import Source
 
 State = dict[str, int] | None
 """By what an input is known again, without reading it: its size, and when it was written to."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from attnimg.images.find import Source
+from attnimg.images.source import Source
 
 _KEPT = 7 / 8  # of what is expected of files of a size, with each that turns out smaller: one giant is soon forgotten
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Protocol, TypeVar
 
-from attnimg.images.find import Source
 from attnimg.images.place import Targets
+from attnimg.images.source import Source
 from attnimg.results import Record
 
 Ready = TypeVar("Ready")

@@ -24,8 +24,8 @@ from typing import Any
 
 from attnimg import __version__
 from attnimg.errors import UsageError
-from attnimg.images.find import Source
 from attnimg.images.place import Targets
+from attnimg.images.source import Source
 from attnimg.images.whole import State, fingerprint, state_of
 from attnimg.images.write import RUN, temporaries
 from attnimg.pipeline.journal import Admit, Journal, JournalFailed

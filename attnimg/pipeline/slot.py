@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from attnimg.errors import ImageError
-from attnimg.images.find import Source
+from attnimg.images.source import Source
 from attnimg.results import Failed, Record
 
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Generic
 
 from attnimg.errors import ImageError
-from attnimg.images.find import Source
 from attnimg.images.place import Targets
+from attnimg.images.source import Source
 from attnimg.pipeline.batches import Batch, Batches
 from attnimg.pipeline.budget import Budget, magnitude_of
 from attnimg.pipeline.job import Job, Outcome, Ready

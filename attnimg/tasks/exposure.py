@@ -15,7 +15,7 @@ from attnimg.images.opencv import memory_errors
 from attnimg.images.picture import Pixels
 from attnimg.nets.enhancer import Enhancer, Seen, brighten
 
-ROWS = 64  # of a photo in floats at once
+ROWS = 16  # of a photo in floats at once, which a core keeps at hand
 BISECTIONS = 24
 MOST_STRETCH = 4.0  # of the gain's logarithm, to reach an exposure
 SIDES = [(turns, mirrored) for turns in range(4) for mirrored in (False, True)]
