@@ -87,9 +87,7 @@ class Torture:
 
     def _go_on(self) -> subprocess.Popen[bytes]:
         report = self.harsh / REPORT
-        if report.exists() and b"\n" not in report.read_bytes():
-            report.unlink()  # killed before it said what is run; nothing is begun
-        if not report.exists():
+        if not report.exists() or b"\n" not in report.read_bytes():  # killed before it said what is run
             return self._start(self.harsh, [*self.begin, "--report", REPORT])
         return self._start(self.harsh, ["resume", REPORT])
 

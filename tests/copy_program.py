@@ -13,10 +13,11 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from attnimg.cli.batch import Search, open_reader, run_batch
+from attnimg.cli.batch import Search, run_batch
 from attnimg.cli.console import Console
 from attnimg.cli.main import app, main
 from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, spread
+from attnimg.cli.reading import open_reader
 from attnimg.cli.resume import open_journal
 from attnimg.images.place import Placer, Targets
 from attnimg.images.source import Source

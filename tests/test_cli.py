@@ -138,6 +138,7 @@ def test_sorting_keeps_equal_names_apart(run: Run, photos: Path, model: Path, tm
         ("x", "--sort-into", "d", "--copy", "--symlink"),
         ("x", "--hardlink"),
         ("-", "--sort-into", "d"),
+        ("x", "--sort-into", "d", "--shard", "1/2"),
         ("x", "--topk", "0"),
         ("x", "--format", "xml"),
     ],
@@ -153,6 +154,44 @@ def test_no_image_is_3(run: Run, tmp_path: Path, model: Path) -> None:
     status, out, err = run("classify", tmp_path, "--model", model)
     assert (status, out) == (3, "")
     assert "1 other file" in err
+
+
+@pytest.mark.parametrize("errors", [".", "photos/a.jpg/failed.jsonl"])
+def test_errors_that_cannot_be_written_are_found_before_any_image_is_read(
+    run: Run, photos: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, errors: str
+) -> None:
+    def read(*args: object) -> None:
+        raise AssertionError("An image is read.")
+
+    monkeypatch.setattr(classify_command.ClassifyJob, "read", read)
+    report = tmp_path / "run.jsonl"
+    args = ("classify", photos, "--model", model, "--report", report, "--errors", tmp_path / errors)
+    status, out, err = run(*args)
+    assert (status, out) == (2, "")
+    assert "--errors" in err
+    assert not report.exists()
+
+
+def test_a_run_that_finds_nothing_leaves_no_file_for_errors(run: Run, tmp_path: Path, model: Path) -> None:
+    empty, errors = tmp_path / "photos", tmp_path / "failed.jsonl"
+    empty.mkdir()
+    args = ("classify", empty, "--model", model, "--errors", errors)
+    assert run(*args)[0] == 3
+    assert not errors.exists()
+    (empty / "a.jpg").write_bytes(b"")
+    status, out, _ = run(*args)
+    assert (status, errors.read_text()) == (1, out)
+
+
+def test_a_dry_run_files_an_image_whose_overlay_is_there(run: Run, photos: Path, model: Path, tmp_path: Path) -> None:
+    args = ("classify", photos / "a.jpg", "--model", model, "--overlay", "-o", tmp_path / "out")
+    assert run(*args)[0] == 0
+    _, out, err = run(*args, "--skip-existing", "--sort-into", tmp_path / "sorted", "--dry-run")
+    assert out.splitlines() == [
+        f"{photos}/a.jpg -> {tmp_path}/sorted/<label>/a.jpg",
+        f"{photos}/a.jpg -> {tmp_path}/out/a.overlay.png (is there, skipped)",
+    ]
+    assert "1 done, 0 skipped" in err
 
 
 def test_what_is_not_there_is_4(run: Run, photos: Path) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,14 @@ from test_masks import fill
 from test_segment_task import CLASSES, COLORS, HEADER, ByColor, ByColorConfig, blocks
 
 from attnimg import checkpoints
+from attnimg.cli import segment_batch
 from attnimg.images import write
 from attnimg.images.masks import VOID
 from attnimg.images.place import Target
 from attnimg.nets import build
+from attnimg.pipeline.journal import JournalFailed
+from attnimg.pipeline.journal_file import FileJournal
+from attnimg.results import Segmented
 
 LABELS = [str(c["label"]) for c in CLASSES]
 SKY, ROAD, TREE, SIDES = range(4)
@@ -289,6 +294,100 @@ def test_a_coco_file_that_cannot_be_written_leaves_none(
     assert files(tmp_path) == ["all.csv", "out/a.png", "photos/a.png", "photos/sub/b.jpg"]
 
 
+def read_coco(path: Path) -> list[str]:
+    return [image["file_name"] for image in json.loads(path.read_text())["images"]]
+
+
+@pytest.mark.parametrize(
+    "change", [Path.unlink, lambda path: path.write_bytes(b""), lambda path: Image.new("L", (8, 8)).save(path)]
+)
+def test_a_mask_that_goes_after_it_was_recalled_is_that_photos_failure(
+    run: Run, segment: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], Any]
+) -> None:
+    mask, coco, report = tmp_path / "out" / "a.png", tmp_path / "all.json", tmp_path / "run.jsonl"
+    args = (photos, "-o", tmp_path / "out", "--coco", coco, "--summary", tmp_path / "all.csv", "--report", report)
+    assert segment(*args)[0] == 0
+    wanted = {path: path.read_bytes() for path in (mask, coco, tmp_path / "all.csv")}
+
+    annotate = segment_batch._annotate_again
+
+    def annotate_late(record: Segmented) -> list[dict[str, Any]]:
+        if record.output == str(mask):
+            change(mask)
+        return annotate(record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(segment_batch, "_annotate_again", annotate_late)
+        status, out, err = run("resume", report)
+    a, b = records(out)
+    assert (status, a["error"]["kind"], "classes" in b) == (1, "write-failed", True)
+    assert str(mask) in a["error"]["message"]
+    assert err.splitlines()[-1] == "1 done, 0 skipped, 1 failed, 0 passed over"
+    assert read_coco(coco) == [b["path"]]
+    rows = list(csv.DictReader((tmp_path / "all.csv").open()))
+    assert sum(int(row["pixels"]) for row in rows) == 40 * 80
+
+    assert run("resume", report)[0] == 0
+    assert {path: path.read_bytes() for path in wanted} == wanted
+
+
+def test_a_mask_without_classes_is_not_read_again(
+    segment: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(segment_batch, "_annotate_again")
+    coco = tmp_path / "all.json"
+    assert segment(photos / "sub", "-o", tmp_path / "out", "--only", "sky", "--coco", coco)[0] == 0
+    assert read_coco(coco) == [f"{photos}/sub/b.jpg"]
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_resumed_run_replaces_its_own_coco_file_and_no_other(
+    run: Run, segment: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    coco, report = tmp_path / "all.json", tmp_path / "run.jsonl"
+    end = segment_batch.BatchFiles.write
+
+    def end_too_late(batch: segment_batch.BatchFiles) -> Iterator[str]:
+        coco.write_bytes(b"somebody else's")
+        return iter(()) if killed else end(batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(segment_batch.BatchFiles, "write", end_too_late)
+        segment(photos, "-o", tmp_path / "out", "--coco", coco, "--report", report)
+    status, out, err = run("resume", report)
+    assert (status, out) == (2, "")
+    assert "all.json is there already" in err
+    assert coco.read_bytes() == b"somebody else's"
+
+    coco.unlink()
+    for _ in range(2):
+        assert run("resume", report)[0] == 0
+        assert read_coco(coco) == [f"{photos}/a.png", f"{photos}/sub/b.jpg"]
+
+
+def test_a_coco_file_that_cannot_be_noted_is_not_written(
+    segment: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def announce(*args: object) -> None:
+        raise JournalFailed("run.jsonl cannot be written: No space left on device.")
+
+    monkeypatch.setattr(FileJournal, "announce", announce)
+    args = (photos, "-o", tmp_path / "out", "--coco", tmp_path / "all.json", "--report", tmp_path / "run.jsonl")
+    status, out, err = segment(*args)
+    assert (status, len(records(out))) == (1, 2)
+    assert "No space left on device. Make room, and go on by `attnimg resume`." in err
+    assert not (tmp_path / "all.json").exists()
+
+
+def test_the_files_of_all_photos_differ(segment: Run, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "all.csv").symlink_to("all.json")
+    args = (photos, "-o", tmp_path / "out", "--coco", tmp_path / "all.json", "--summary", tmp_path / "all.csv")
+    status, _, err = segment(*args, "--overwrite")
+    assert status == 2
+    assert "--coco and --summary are two files" in err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_single_photo_into_a_file(segment: Run, photos: Path, tmp_path: Path) -> None:
     status, out, _ = segment(photos / "a.png", "-o", tmp_path / "new" / "mask.PNG", "--preview")
     assert (status, records(out)[0]["output"]) == (0, f"{tmp_path}/new/mask.PNG")
@@ -351,6 +450,24 @@ def test_a_dry_run_names_every_file_and_writes_none(segment: Run, photos: Path, 
     assert not output.exists()
 
 
+def test_a_dry_run_goes_by_the_mask(segment: Run, photos: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    args = (photos, "-o", output, "--preview", "--skip-existing")
+    assert segment(*args)[0] == 0
+    (output / "a.preview.jpg").unlink()
+    (output / "sub" / "b.png").unlink()
+    _, out, err = segment(*args, "--dry-run")
+    assert out.splitlines() == [
+        f"{photos}/a.png -> {output}/a.png (is there, skipped)",
+        f"{photos}/sub/b.jpg -> {output}/sub/b.png",
+        f"{photos}/sub/b.jpg -> {output}/sub/b.preview.jpg (is there, skipped)",
+    ]
+    said = "1 done, 1 skipped, 0 failed"
+    assert said in err
+    assert said in segment(*args)[2]
+    assert files(output) == ["a.png", "sub/b.png", "sub/b.preview.jpg"]
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
@@ -365,6 +482,8 @@ def test_a_dry_run_names_every_file_and_writes_none(segment: Run, photos: Path, 
         (("x.jpg", "-o", "out", "--min-area", "0"), "--min-area"),
         (("x.jpg", "-o", "out", "--coco", "all.txt"), "ends in .json"),
         (("x.jpg", "-o", "out", "--summary", "all.json"), "ends in .csv"),
+        (("x.jpg", "-o", "out", "--report", "r.json", "--coco", "r.json"), "--report and --coco are two files"),
+        (("x.jpg", "-o", "out", "--errors", "r.csv", "--summary", "./r.csv"), "--errors and --summary are two"),
         (("x.jpg", "-o", "y.jpg"), "Name a .png"),
         (("x.jpg", "-o", "-", "--preview"), "name a folder"),
         (("x.jpg", "-o", "-", "--coco", "all.json"), "name a folder"),

@@ -120,3 +120,15 @@ def test_ctrl_c_does_not_wait_for_a_read_that_hangs(model: Path, listing: str, t
     process.communicate(timeout=60)
     assert process.returncode == 130
     assert time.monotonic() - start < 10  # it would hang for ever
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_fail_fast_does_not_wait_for_a_read_that_hangs(model: Path, listing: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "hangs.jpg")
+    empty = Path(listing).read_text().splitlines()[0]
+    paths = [empty, str(tmp_path / "hangs.jpg")]
+    command = [sys.executable, "-m", "attnimg", "classify", *paths, "--model", str(model), "--fail-fast"]
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+    assert result.returncode == 1
+    assert len(result.stdout.splitlines()) == 1
+    assert b"Stopped at the first failure." in result.stderr

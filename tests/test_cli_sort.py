@@ -1,6 +1,7 @@
 """`--sort-into`: what is filed is whole, and what was there before it is never lost."""
 
 import errno
+import gc
 import json
 import os
 from pathlib import Path
@@ -14,13 +15,13 @@ from attnimg.cli.sort import How, Sorter
 from attnimg.images.find import find
 from attnimg.images.place import Placer
 from attnimg.pipeline.journal import Journal
-from attnimg.results import Classified, Failed, Prediction, Record
+from attnimg.results import Classified, Failed, Prediction, Record, Skipped
 
 HOWS: tuple[How, ...] = ("copy", "symlink", "hardlink")
 
 
-def sort(photo: Path, folder: Path, how: How, overwrite: bool = True) -> Record:
-    placer = Placer(folder, overwrite=overwrite, inputs=find([photo]))
+def sort(photo: Path, folder: Path, how: How, overwrite: bool = True, skip_existing: bool = False) -> Record:
+    placer = Placer(folder, overwrite=overwrite, skip_existing=skip_existing, inputs=find([photo]))
     record = Classified(str(photo), "m", (Prediction("n0", "cat", 1.0),))
     return Sorter(placer, how, overwrite, Journal()).file(record)
 
@@ -92,6 +93,53 @@ def test_a_hard_link_that_is_there_is_told_of_without_overwrite(photo: Path, tmp
     record = sort(photo, tmp_path / "sorted", "hardlink", overwrite=False)
     assert isinstance(record, Failed)
     assert record.kind == "exists"
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_only_the_image_itself_counts_as_filed_before(photo: Path, tmp_path: Path, how: How) -> None:
+    filed = tmp_path / "sorted" / "cat" / "a.jpg"
+    Image.new("RGB", (8, 8)).save(photo)
+    sort(photo, tmp_path / "sorted", how)
+    again = sort(photo, tmp_path / "sorted", "copy", overwrite=False, skip_existing=True)
+    assert again == Skipped(str(photo), str(filed))
+
+    filed.unlink()
+    Image.new("RGB", (8, 8), "red").save(filed)
+    others = {filed: filed.read_bytes()}
+    for make in (lambda: None, lambda: filed.symlink_to("nothing")):
+        make()
+        record = sort(photo, tmp_path / "sorted", how, overwrite=False, skip_existing=True)
+        assert isinstance(record, Failed)
+        assert (record.kind, "another image" in record.message) == ("exists", True)
+        assert others.get(filed, b"") == (b"" if filed.is_symlink() else filed.read_bytes())
+        others.clear()
+        filed.unlink()
+
+
+def test_a_resumed_run_files_nothing_over_what_it_filed(
+    run: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image that failed is mended, and comes before another of its name, which was filed under that name."""
+    monkeypatch.chdir(tmp_path)
+    images = {}
+    for i, folder in enumerate("xyz"):
+        path = Path("photos", folder, "1.png")
+        path.parent.mkdir(parents=True)
+        Image.fromarray(np.full((40, 40, 3), i, np.uint8)).save(path)
+        images[str(path)] = path.read_bytes()
+    first = Path("photos/x/1.png")
+    first.write_bytes(b"")
+    args = ("photos", "--model", model, "--sort-into", "sorted", "--min-score", "1", "--report", "r.jsonl")
+    status, before, _ = run("classify", *args)
+    assert status == 1
+    gc.collect()  # lets go of the report, as the end of the process would
+    first.write_bytes(images[str(first)])
+    status, after, _ = run("resume", "r.jsonl")
+    assert status == 0
+    assert after.splitlines()[1:] == before.splitlines()[1:]
+    filed = {record["filed"]: record["path"] for record in map(json.loads, after.splitlines())}
+    assert sorted(filed) == [f"sorted/unlabelled/1{number}.png" for number in (" (2)", " (3)", "")]
+    assert all(Path(name).read_bytes() == images[path] for name, path in filed.items())
 
 
 def test_a_copy_keeps_times_and_rights(photo: Path, tmp_path: Path) -> None:

@@ -296,6 +296,43 @@ def test_a_report_that_is_damaged_or_moved_is_told_of_and_nothing_is_touched(cop
     assert {path: path.stat() for path in copying.out.iterdir()} == files
 
 
+def test_a_report_of_which_no_line_is_whole_is_begun_again(copying: Copying) -> None:
+    for size in (0, 100):  # killed at once, and a full disk
+        child = copying.copy("--report", "r.jsonl", preexec_fn=limit_files(size))
+        assert child.wait(timeout=60) == 1
+        child.communicate()
+        assert (copying.folder / "r.jsonl").stat().st_size == size
+        child = copying.start("resume", "r.jsonl")
+        out, err = child.communicate(timeout=60)
+        assert (child.returncode, out) == (2, b"")
+        assert b"Give its command once more" in err
+    copying.copy("--report", "r.jsonl").communicate(timeout=60)
+    copying.check_all_done(copying.resume())
+
+
+def test_a_run_that_finds_nothing_leaves_no_report(copying: Copying) -> None:
+    shutil.rmtree(copying.photos)
+    copying.photos.mkdir()
+    child = copying.copy("--report", "r.jsonl")
+    child.communicate(timeout=60)
+    assert child.returncode == 3
+    assert not (copying.folder / "r.jsonl").exists()
+
+
+def test_a_folder_that_is_gone_is_told_of(copying: Copying) -> None:
+    """The one that the command was given in."""
+    paths = [str(copying.folder / name) for name in ("photos", "out", "model.safetensors", "r.jsonl")]
+    photos, out, model, report = paths
+    args = ["copy", photos, "-o", out, "--model", model, "--report", report]
+    here = copying.folder / "here"
+    here.mkdir()
+    command = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", sys.executable, str(PROGRAM), *args]
+    child = subprocess.run(command, cwd=here, capture_output=True, timeout=60)
+    assert child.returncode == 2
+    assert b"The current folder: No such file or directory. Change into one that is there." in child.stderr
+    assert not Path(report).exists()
+
+
 def test_a_clock_that_jumps_changes_no_outcome(copying: Copying) -> None:
     child = copying.copy("--report", "r.jsonl", "--slow", "0.02", program=("-c", JUMPING, str(PROGRAM)))
     out, err = child.communicate(timeout=60)

@@ -9,6 +9,7 @@ import os
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from itertools import product
 from pathlib import Path, PurePath
 from random import Random
@@ -17,12 +18,13 @@ from typing import Any
 import pytest
 
 from attnimg.errors import ImageError, UsageError
-from attnimg.images.place import Placer
+from attnimg.images.place import Placer, Target
 from attnimg.images.source import Source
 from attnimg.images.write import RUN, write_bytes
 from attnimg.pipeline.journal import JournalFailed
-from attnimg.pipeline.journal_file import FileJournal, read_run
-from attnimg.results import Classified, Enhanced, Failed, Prediction, Record, Tally
+from attnimg.pipeline.journal_file import FileJournal
+from attnimg.pipeline.journal_lines import read_run
+from attnimg.results import Enhanced, Failed, Record, Tally
 
 ODD = os.fsdecode(b"caf\xe9 \n2.png")
 DESCRIPTION = {"arguments": ["copy"], "folder": "/photos", "report": "/r.jsonl", "writes": [], "sha256": "0" * 64}
@@ -236,6 +238,27 @@ def test_a_path_that_is_listed_twice_has_two_outcomes(copying: Copying) -> None:
     assert [line["event"] for line in copying.lines()[5:]] == ["resumed", "end"]
 
 
+def test_a_path_that_is_listed_twice_and_fails_at_first_is_remembered_as_it_came(copying: Copying) -> None:
+    there = Source(os.fspath(copying.photos / "a.png"), PurePath("a.png"))
+    gone = replace(there, error=ImageError("missing", "It is not there."))
+    output = copying.out / "a.png"
+    for resume in (False, True):
+        journal = copying.open(resume=resume)
+        journal.start()
+        admit = journal.admitting(lambda source: {"output": Target(output)})
+        with pytest.raises(ImageError, match="not there"):
+            admit(gone)
+        found = admit(there)
+        journal.settle(Failed(gone.path, "missing", "It is not there."))
+        if not resume:
+            write_bytes(Target(output), b"a copy")
+            journal.settle(Enhanced(there.path, os.fspath(output), "copy", 3, 2))
+        kill(journal)
+    assert found == Enhanced(there.path, os.fspath(output), "copy", 3, 2)
+    done = next(line for line in copying.lines() if line["event"] == "done")
+    assert (done["number"], done["input"]["size"]) == (2, 250)
+
+
 def test_what_killed_processes_left_half_written_goes_and_nothing_else(copying: Copying, tmp_path: Path) -> None:
     together, elsewhere = tmp_path / "coco", tmp_path / "elsewhere"
     for folder in (copying.out, together, elsewhere):
@@ -266,24 +289,18 @@ def test_a_runs_own_outputs_are_no_inputs_of_its(copying: Copying, monkeypatch: 
     assert not copying.open().wrote(Source("../out/a.png", nowhere))
 
 
-def test_where_an_image_is_filed_may_change(tmp_path: Path) -> None:
-    """Numbers of equal names do, where an image before it is gone; the report says so."""
-    for name in ("photo", "1", "2"):
-        (tmp_path / name).write_bytes(b"same")
-    source = Source(os.fspath(tmp_path / "photo"), PurePath("photo"))
-
-    def settle(filed: Path, *, resume: bool) -> None:
-        journal = FileJournal(tmp_path / "r.jsonl", DESCRIPTION, Classified, resume=resume)
+def test_what_is_recalled_and_then_fails_is_said_to_have_failed(copying: Copying) -> None:
+    """As when its mask goes between its admission and its turn."""
+    copying.run()
+    source = Source(os.fspath(copying.photos / "a.png"), PurePath("a.png"))
+    for fails in (False, True):
+        journal = copying.open(resume=True)
         journal.start()
-        assert resume == (journal.admitting(lambda _: {})(source) != {})
-        journal.settle(Classified(source.path, "m", (Prediction("1", "dog", 0.5),), filed=os.fspath(filed)))
+        recalled = journal.admitting(lambda _: {})(source)
+        assert isinstance(recalled, Enhanced)
+        journal.settle(Failed(source.path, "write-failed", "It is gone.") if fails else recalled)
         kill(journal)
-
-    settle(tmp_path / "2", resume=False)
-    settle(tmp_path / "2", resume=True)
-    settle(tmp_path / "1", resume=True)
-    records = [line["record"] for line in map(json.loads, (tmp_path / "r.jsonl").open()) if "record" in line]
-    assert [Path(record["filed"]).name for record in records] == ["2", "1"]
+    assert [line["event"] for line in copying.lines()[10:]] == ["resumed", "failed"]
 
 
 @pytest.mark.parametrize(
@@ -349,11 +366,45 @@ def test_a_report_that_is_there_is_no_new_one_and_none_is_made_by_resuming(copyi
     with pytest.raises(UsageError, match="is not there"):
         copying.open(resume=True)
     assert not copying.report.exists()
-    copying.report.touch()
-    with pytest.raises(UsageError, match="attnimg resume"):
-        copying.open()
-    with pytest.raises(UsageError, match="holds no run yet"):
+    for there in (b"7", b"{}\n", b'{"event": "done"', b"\0\n"):
+        copying.report.write_bytes(there)
+        with pytest.raises(UsageError, match="attnimg resume"):
+            copying.open()
+        with pytest.raises(UsageError, match="no report of a run"):
+            copying.open(resume=True)
+        assert copying.report.read_bytes() == there
+
+
+@pytest.mark.parametrize("there", [b"", b'{"ev', b'{"event": "run", "at": "2026', bytes(9), b'{"event"\0\0'], ids=repr)
+def test_a_run_that_was_stopped_before_it_began_is_begun_again(copying: Copying, there: bytes) -> None:
+    copying.report.write_bytes(there)
+    with pytest.raises(UsageError, match=r"holds no run yet.*Leave out --resume"):
         copying.open(resume=True)
+    with pytest.raises(UsageError, match=r"holds no run yet.*Give its command once more"):
+        read_run(copying.report)
+    assert copying.report.read_bytes() == there
+    records = copying.run()
+    assert (records, copying.run(resume=True)) == (copying.records(), records)
+    assert copying.lines()[0]["event"] == "run"
+
+
+def test_of_two_that_begin_at_once_one_does(copying: Copying) -> None:
+    copying.report.touch()
+    first, second, third = (copying.open() for _ in range(3))
+    for journal in (first, second, third):
+        journal.start()
+    first.announce("photo", Path("a.png"))
+    with pytest.raises(UsageError, match="Another process is at the run"):
+        second.announce("photo", Path("a.png"))
+    kill(first)
+    with pytest.raises(UsageError, match="is there already"):
+        third.announce("photo", Path("a.png"))
+    assert [line["event"] for line in copying.lines()] == ["run", "file"]
+
+
+def test_a_run_without_an_image_leaves_no_report(copying: Copying) -> None:
+    copying.open().start()
+    assert not copying.report.exists()
 
 
 def test_a_report_goes_into_a_new_folder_or_says_why_not(copying: Copying) -> None:
@@ -367,6 +418,7 @@ def test_a_report_goes_into_a_new_folder_or_says_why_not(copying: Copying) -> No
 def test_only_one_process_is_at_a_run(copying: Copying) -> None:
     journal = copying.open()
     journal.start()
+    journal.announce("photo", Path("a.png"))
     with pytest.raises(UsageError, match="Another process is at the run"):
         copying.open(resume=True)
     kill(journal)
@@ -403,6 +455,7 @@ def test_after_half_a_line_on_a_full_disk_nothing_is_written(
         path.unlink()
     journal = copying.open()
     journal.start()
+    journal.announce("photo", Path("a.png"))
     begun = copying.report.stat().st_size
     full_disk(begun + 9)
     with pytest.raises(JournalFailed, match="File too large"):
@@ -413,13 +466,13 @@ def test_after_half_a_line_on_a_full_disk_nothing_is_written(
     kill(journal)
     assert copying.report.stat().st_size == begun + 9
     assert copying.run(resume=True) == whole
-    assert data.count(b"\n") == copying.report.read_bytes().count(b"\n") - 1
+    assert data.count(b"\n") == copying.report.read_bytes().count(b"\n") - 2
 
 
 def test_a_run_is_read_back(copying: Copying, tmp_path: Path) -> None:
     copying.run()
     assert DESCRIPTION.items() <= read_run(copying.report).items()
-    for data in (b"", b"7\n", b"{}\n", b'{"event": "run"}\n', b'{"event": "done"}\n', b"\xff\xfe\n"):
+    for data in (b"7", b"7\n", b"{}\n", b'{"event": "run"}\n', b'{"event": "done"}\n', b"\xff\xfe\n"):
         (tmp_path / "other").write_bytes(data)
         with pytest.raises(UsageError, match="no report of a run"):
             read_run(tmp_path / "other")

@@ -266,7 +266,7 @@ def test_contradictions_are_wrong_usage(
 ) -> None:
     pytest.importorskip("watchfiles")
     monkeypatch.chdir(tmp_path)
-    Path("there").touch()
+    Path("there").write_text("of somebody else\n")
     Path("folder").mkdir()
     status, out, err = run(*command, *(("-o", "out", "--overlay") if command == ("classify",) else ()), *args)
     assert (status, out) == (2, "")

@@ -66,9 +66,19 @@ def test_what_this_run_began_is_its_own(tmp_path: Path) -> None:
     output = tmp_path / "a.png"
     output.write_bytes(b"half")
     for options in ({}, {"skip_existing": True}):
-        placer = Placer(tmp_path, begun={str(output)}, **options)
+        placer = Placer(tmp_path, begun={str(output): "a.jpg"}, **options)
         assert placer.place(source("a.jpg"), ".png") == Target(output, replace=True)
-    assert kind_of(Placer(tmp_path, begun={str(tmp_path / "b.png")}), source("a.jpg"), ".png") == "exists"
+    assert kind_of(Placer(tmp_path, begun={str(tmp_path / "b.png"): "a.jpg"}), source("a.jpg"), ".png") == "exists"
+
+
+def test_what_this_run_began_for_an_image_is_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for ignores_case, begun in ((False, "a.png"), (True, "A.PNG")):
+        monkeypatch.setattr("attnimg.images.place._IGNORES_CASE", ignores_case)
+        placer = Placer(tmp_path, overwrite=True, begun={str(tmp_path / begun): "later.jpg"})
+        with pytest.raises(ImageError, match=r"that of later\.jpg") as caught:
+            placer.place(source("a.jpg"), ".png")
+        assert caught.value.kind == "collision"
+        assert placer.place(source("a.jpg", "later.jpg"), ".png").path == tmp_path / "a.png"
 
 
 def test_a_link_to_nothing_is_there(tmp_path: Path) -> None:
@@ -117,11 +127,32 @@ def inputs_of(folder: Path, link, named: str) -> list[Source]:
     ("link", "named"),
     [(os.rename, "a.overlay.png"), (os.link, "kept.png"), (os.symlink, "a.overlay.png")],
 )
-def test_an_input_is_never_overwritten(tmp_path: Path, link, named: str) -> None:
-    inputs = inputs_of(tmp_path, link, named)
-    placer = Placer(tmp_path, overwrite=True, inputs=inputs)
+@pytest.mark.parametrize("option", ["overwrite", "skip_existing"])
+def test_an_input_is_never_overwritten(tmp_path: Path, link, named: str, option: str) -> None:
+    inputs = inputs_of(tmp_path, link, named)  # none of them opens
+    placer = Placer(tmp_path, inputs=inputs, **{option: True})
     with pytest.raises(ImageError, match="never overwritten"):
         placer.place(inputs[0], ".overlay.png")
+
+
+def test_what_lies_beside_its_image_may_be_an_input_that_is_still_to_come(tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    for folder in (photos, out):
+        folder.mkdir()
+        (folder / "a.png").touch()
+    (tmp_path / "link").symlink_to("photos")
+    given = source("a.jpg", str(photos / "a.jpg"))
+    for folder in (photos, tmp_path / "link"):
+        with pytest.raises(ImageError, match="never overwritten"):
+            Placer(folder, skip_existing=True, inputs=None).place(given, ".png")
+    assert Placer(out, skip_existing=True, inputs=None).place(given, ".png").replace
+    assert Placer(photos, skip_existing=True, inputs=[given]).place(given, ".png").replace
+
+
+def test_what_is_of_a_kind_that_is_not_read_stays(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"\0\0\0\x14ftypqt  \0\0\0\0qt  " + bytes(50))
+    target = Placer(tmp_path, skip_existing=True).place(source("a.jpg"), ".png")
+    assert target == Target(tmp_path / "a.png", skip=True)
 
 
 def test_a_link_to_an_input_may_be_replaced(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 import io
+import os
 import struct
 import tracemalloc
 import zlib
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from attnimg.errors import ImageError
 from attnimg.images.picture import Metadata, Picture
-from attnimg.images.read import read
+from attnimg.images.read import measure, read
 from attnimg.images.source import Source
 
 LOSSLESS = ["PNG", "TIFF", "BMP", "WEBP"]
@@ -207,3 +208,30 @@ def test_interlaced_sixteen_bits_stay_sixteen() -> None:
     assert np.array_equal(picture.pixels, deep())
     assert picture.alpha[7, 9] == 0
     assert np.count_nonzero(picture.alpha == 65535) == picture.alpha.size - 1
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF:UserWarning")
+@pytest.mark.parametrize("container", ["JPEG", "PNG", "TIFF", "BMP", "GIF"])
+def test_the_header_tells_how_many_pixels_there_are(container: str, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(encode(photo(), container))
+    assert measure(Source(str(tmp_path / "x"), PurePath("x"))) == 96 * 64
+    assert measure(Source("-", PurePath("stdin"), data=encode(photo(), container))) == 96 * 64
+    assert measure(Source("-", PurePath("stdin"), data=encode(photo(), container)[:12])) is None
+
+
+def test_the_header_tells_of_more_pixels_than_are_read() -> None:
+    header = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 54, 0, 0, 54, 40, 30_000, 30_000, 1, 24, 0, 0, 0, 0, 0, 0)
+    assert kind_of(header) == "too-large"
+    assert measure(Source("-", PurePath("stdin"), data=header)) == 900_000_000
+
+
+@pytest.mark.parametrize("container", ["WEBP", "AVIF"])
+def test_only_decoding_tells_of_other_formats(container: str) -> None:
+    assert measure(Source("-", PurePath("stdin"), data=encode(photo(), container))) is None
+
+
+def test_what_is_no_file_is_not_measured(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for who writes
+    for name in ("folder", "pipe", "nothing"):
+        assert measure(Source(str(tmp_path / name), PurePath(name))) is None

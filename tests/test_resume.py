@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from random import Random
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from attnimg import checkpoints
 from attnimg.nets.backbone import BackboneConfig
@@ -55,6 +58,59 @@ def test_a_run_that_is_killed_and_resumed_leaves_what_an_undisturbed_one_does(
     assert list(run.complaints()) == []
     assert run.kills.total() == KILLS
     check_that_complaints_come(run)
+
+
+def cut(path: Path) -> Path:
+    """Write an image whose end is missing."""
+    Image.effect_noise((40, 30), 50).save(path)
+    os.truncate(path, path.stat().st_size - 40)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("command", "weights", "options", "output"),
+    [
+        ("classify", "model", ("--overlay",), "a.overlay.png"),
+        ("enhance", "night", ("--save-as", "png"), "a.png"),
+        ("segment", "street", (), "a.png"),
+    ],
+)
+def test_an_input_that_does_not_open_is_no_output_that_does_not(
+    run: Any, tmp_path: Path, request: pytest.FixtureRequest, command: str, weights: str, options: Any, output: str
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (40, 30)).save(photos / "a.jpg")
+    data = cut(photos / output).read_bytes()
+    model = request.getfixturevalue(weights)
+    status, out, _ = run(command, photos, "-o", photos, "--skip-existing", "--model", model, *options)
+    first = json.loads(out.splitlines()[0])
+    assert (status, first["error"]["kind"]) == (1, "exists")
+    assert "never overwritten" in first["error"]["message"]
+    assert (photos / output).read_bytes() == data
+
+
+def test_an_input_that_is_still_to_come_is_no_output_either_and_nothing_waits_for_it(
+    tmp_path: Path, street: Path
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        Image.new("RGB", (40, 30)).save(photos / name)
+    data = cut(photos / "a.png").read_bytes()
+    args = ["--from-file", "-", "--root", "photos", "-o", "photos", "--skip-existing", "--model", street]
+    command = [sys.executable, "-m", "attnimg", "segment", *args]
+    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin
+        assert child.stdout
+        for name in ("a.jpg", "b.jpg"):
+            child.stdin.write(f"photos/{name}\n".encode())
+        child.stdin.flush()
+        found = [json.loads(child.stdout.readline()) for _ in range(2)]  # while the list goes on
+        child.stdin.write(b"photos/a.png\n")
+    assert ["never overwritten" in record.get("error", {}).get("message", "") for record in found] == [True, False]
+    assert (photos / "a.png").read_bytes() == data
+    assert (photos / "b.png").exists()
 
 
 def check_that_complaints_come(run: Any) -> None:

@@ -36,6 +36,10 @@ HEADER = {
     "preprocessing": {"mean": [0.0] * 3, "std": [1.0] * 3, "size": 64},
     "attention": "attention",
 }
+SAMPLES = sorted((Path(__file__).parent.parent / "samples").glob("*.jpg"))
+street = pytest.mark.skipif(
+    "street" not in [p.stem for p in checkpoints.available()], reason="the model street is not there"
+)
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,23 @@ def test_mirrored_photos_have_mirrored_masks() -> None:
     assert not np.allclose(there, plain.predict([plain.prepare(photo)], scores=True)[0].scores, atol=1e-4)
 
 
-def test_a_batch_is_its_photos() -> None:
+@street
+def test_batch_composition_changes_no_pixel() -> None:
+    segmenter = load_segmenter(device="cpu", resize=240)
+    photos = [Image.open(path).convert("RGB").resize((320, 240)) for path in SAMPLES]
+    prepared = [segmenter.prepare(np.asarray(photo)) for photo in photos]
+    together = segmenter.predict(prepared, attention=True, scores=True)
+    for size in (1, 4):
+        parts = [prepared[i : i + size] for i in range(0, len(prepared), size)]
+        apart = [outcome for part in parts for outcome in segmenter.predict(part, attention=True, scores=True)]
+        for one, other in zip(together, apart, strict=True):
+            assert np.array_equal(one.mask, other.mask)
+            assert np.array_equal(one.scores, other.scores)
+            assert np.array_equal(one.attention, other.attention)
+
+
+def test_a_batch_is_its_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(segment.AT_ONCE, "cpu", 1 << 20)
     photos = [COLORS[blocks(64, 96, seed)] for seed in range(9)]
     segmenter = random_net()
     prepared = [segmenter.prepare(photo) for photo in photos]
@@ -212,6 +232,7 @@ def test_a_batch_is_its_photos() -> None:
 def test_too_little_memory_for_a_batch_is_said_as_python_does_and_fewer_photos_fit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setitem(segment.AT_ONCE, "cpu", 1 << 20)
     segmenter = random_net()
     prepared = [segmenter.prepare(COLORS[blocks(64, 96, seed)]) for seed in range(4)]
     plenty = segmenter.predict(prepared, attention=True)
@@ -270,11 +291,11 @@ def test_probabilities_sum_to_one_and_agree_with_the_mask() -> None:
     assert (scores.compare(logits, range(4), 50, 70) == 1).all()
 
 
-@pytest.mark.skipif("street" not in [p.stem for p in checkpoints.available()], reason="the model street is not there")
+@street
 def test_hiding_what_is_bright_in_the_map_changes_the_classes_of_the_rest_more() -> None:
     segmenter = load_segmenter(device="cpu")
     changes: dict[str, list[float]] = {"bright": [], "dark": []}
-    for path in sorted((Path(__file__).parent.parent / "samples").glob("*.jpg")):
+    for path in SAMPLES:
         photo = np.asarray(Image.open(path).convert("RGB").resize((480, 360)))
         (seen,) = segmenter.predict([segmenter.prepare(photo)], attention=True)
         assert seen.attention is not None

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import sys
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from io import FileIO
 from itertools import chain
 from pathlib import Path
 from queue import Queue
-from typing import TYPE_CHECKING, Protocol
 
 from attnimg.cli.console import Console
 from attnimg.cli.options import Compute, Inputs, Report
 from attnimg.cli.progress import Progress
 from attnimg.cli.status import ExitStatus, OutputFailed, Terminated
-from attnimg.errors import ImageError, NoImages, Unavailable, UsageError
+from attnimg.errors import ImageError, NoImages, UsageError
 from attnimg.images.find import find
 from attnimg.images.place import Targets
 from attnimg.images.shard import in_shard, parse_shard
@@ -27,9 +26,6 @@ from attnimg.pipeline.job import Job, Outcome, Ready
 from attnimg.pipeline.journal import Journal, JournalFailed
 from attnimg.pipeline.stream import stream
 from attnimg.results import FORMATS, Done, Failed, Record, Tally, to_json
-
-if TYPE_CHECKING:
-    from attnimg.images.picture import Picture
 
 MOST_AHEAD = 100_000  # images found and not read yet; 40 MB
 
@@ -103,29 +99,6 @@ class Search:
             yield item
 
 
-class Reader(Protocol):
-    """What decodes sources."""
-
-    def __call__(self, source: Source, *, shortest: int | None = None) -> Picture:
-        """Decode a source; shortest and errors as of `images.read.read`."""
-
-
-@contextmanager
-def open_reader(inputs: Inputs, compute: Compute) -> Iterator[Reader]:
-    """Yield what decodes sources as the options ask: in this process, or in others."""
-    if not inputs.isolate:
-        from attnimg.images.read import read
-
-        yield partial(read, max_pixels=inputs.max_pixels)
-        return
-    if sys.platform == "win32":
-        raise Unavailable("--isolate takes what only Unix has. Leave it out.")
-    from attnimg.images.isolated import IsolatedReader
-
-    with IsolatedReader(compute.threads, inputs.timeout) as read_isolated:
-        yield partial(read_isolated, max_pixels=inputs.max_pixels)
-
-
 def run_batch(
     search: Search,
     job: Job[Ready, Outcome],
@@ -154,13 +127,13 @@ def run_batch(
         with console.progress("images") as progress, closing(records), ExitStack() as stack:
             if start:
                 start(progress)
+            complain = stack.enter_context(_open_errors(report.errors))
             journal.start()
             first = next(records, None)
             if first is None:
                 raise NoImages(_say_nothing_found(search))
             with progress.aside():
                 write = stack.enter_context(style(console, kind, console.width))
-            complain = stack.enter_context(_open_errors(report.errors))
             for record in chain([first], records):
                 finished = finish(record) if finish else record
                 tally.add(finished)
@@ -186,48 +159,58 @@ def run_batch(
 
 @contextmanager
 def _open_errors(path: Path | None) -> Iterator[Callable[[Record], object]]:
-    """Open the file of --errors, and yield what takes each record."""
+    """Open the file of --errors, and yield what takes each record. UsageError: it cannot be opened."""
     if path is None:
         yield lambda record: None
         return
-    with _noting(path):
+    is_new = not os.path.lexists(path)
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = FileIO(path, "w")  # without a buffer, which would be written once more after a failure
+    except OSError as error:
+        raise UsageError(f"--errors: {path} cannot be written: {error.strerror}. Name another file.") from error
 
     def write(record: Record) -> None:
         if isinstance(record, Failed):
             line = memoryview(to_json(record).encode("ascii") + b"\n")
-            with _noting(path):
+            try:
                 while line:
                     line = line[file.write(line) :]
+            except OSError as error:
+                reason = f"{path} cannot be written: {error.strerror}. Make room, or name another file."
+                raise OutputFailed(reason) from error
 
-    with file:
-        yield write
-
-
-@contextmanager
-def _noting(path: Path) -> Iterator[None]:
     try:
-        yield
-    except OSError as error:
-        raise OutputFailed(f"{path} cannot be written: {error.strerror}. Make room, or name another file.") from error
+        with file:
+            yield write
+    except BaseException:
+        with suppress(OSError):
+            if is_new and not path.stat().st_size:  # it would only be in the way of the same command
+                path.unlink()
+        raise
 
 
 def print_plan(search: Search, plan: Callable[[Source], Targets], console: Console) -> ExitStatus:
-    """Print what would be read and written: a line per file written, or per image when none is. NoImages."""
+    """Print what would be read and written: a line per file written, or per image when none is. NoImages.
+
+    plan: as `admit` of a job, which skips an image when the first of its files is there, and only then.
+    """
     tally = Tally()
     for source in search.all():
         try:
             if source.error:
                 raise source.error
-            targets = plan(source).values()
+            targets = list(plan(source).values())
         except ImageError as error:
             tally.failed += 1
             console.print(f"{source.path}: {error}")
             continue
-        skipped = any(target.skip for target in targets)
+        skipped = bool(targets) and targets[0].skip
         tally.skipped, tally.done = tally.skipped + skipped, tally.done + (not skipped)
-        lines = [f" -> {target.path}{' (is there, skipped)' if target.skip else ''}" for target in targets]
+        lines = [
+            f" -> {target.path}{' (is there, skipped)' if target.skip else ''}"
+            for target in targets[: 1 if skipped else None]
+        ]
         for line in lines or [""]:
             console.print(source.path + line)
     if not search.found:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from attnimg import checkpoints
-from attnimg.cli.batch import Reader, Search, open_reader, print_plan, run_batch
+from attnimg.cli.batch import Search, print_plan, run_batch
 from attnimg.cli.console import Console
 from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, Views, spread
+from attnimg.cli.reading import Reader, open_reader, read_twice
 from attnimg.cli.resume import open_journal
 from attnimg.cli.sort import Sorter, Sorting
 from attnimg.errors import UsageError
@@ -55,16 +56,20 @@ def classify(
         raise UsageError("Overlays are files, and go into a folder: -o DIR.")
     if sorting.sort_into and inputs.names_stdin:
         raise UsageError("--sort-into files images by their names, and one from stdin has none. Save it as a file.")
+    if sorting.sort_into and inputs.shard:
+        raise UsageError("--sort-into numbers equal names, and a --shard does not know all. Leave one of them out.")
     console = Console.of_process(report.quiet)
     search = Search(inputs, outputs.output, sorting.sort_into)
     # What is written must not be found: all is looked for before anything is filed, or replaced, or put among inputs.
-    sources = search.all() if outputs.overwrite or sorting.sort_into or _is_input(outputs.output, inputs) else []
+    # Nor is an input to be replaced; but what comes one by one is not waited for.
+    is_known = outputs.may_replace(inputs) or sorting.sort_into or _is_input(outputs.output, inputs)
+    sources = search.all() if is_known else []
     journal = Journal() if outputs.dry_run else open_journal(report, model, Classified)
     placer = partial(
         Placer,
         overwrite=outputs.overwrite,
         skip_existing=outputs.skip_existing,
-        inputs=sources if outputs.overwrite else (),
+        inputs=sources or None,
         begun=journal.begun,
     )
     overlays = placer(outputs.output) if outputs.output else None
@@ -143,14 +148,12 @@ class ClassifyJob:
     def read(self, source: Source, targets: Targets) -> Ready:
         """Decode no larger than the net needs and cut the views; once more at full size for an overlay."""
         overlay = targets.get("overlay")
-        picture = self.reader(source, shortest=self.classifier.shortest)
-        pixels = picture.on_white()
-        prepared = self.classifier.prepare(pixels)
+        shortest = self.classifier.shortest
         if overlay is None:
-            return Ready(prepared, None, None, picture.note)
-        if pixels.shape[1::-1] != picture.size:  # so that an overlay changes no score
-            pixels = self.reader(source).on_white()
-        return Ready(prepared, pixels, overlay, picture.note)
+            picture = self.reader(source, shortest=shortest)
+            return Ready(self.classifier.prepare(picture.on_white()), None, None, picture.note)
+        picture, whole = read_twice(self.reader, source, shortest)
+        return Ready(self.classifier.prepare(picture.on_white()), whole.on_white(), overlay, picture.note)
 
     def shape(self, ready: Ready) -> Hashable:
         """All views have one shape."""
@@ -182,8 +185,8 @@ def _is_input(output: Path | None, inputs: Inputs) -> bool:
 
 def _plan(overlays: Placer | None, sort_into: Path | None, source: Source) -> Targets:
     targets = {}
+    if sort_into is not None:  # first, for an image whose overlay is there is still to be filed
+        targets["filed"] = Target(sort_into / "<label>" / Path(source.path).name)
     if overlays is not None:
         targets["overlay"] = overlays.place(source, OVERLAY)
-    if sort_into is not None:
-        targets["filed"] = Target(sort_into / "<label>" / Path(source.path).name)
     return targets

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from attnimg import checkpoints
-from attnimg.cli.batch import Reader, Search, open_reader, print_plan, run_batch
+from attnimg.cli.batch import Search, print_plan, run_batch
 from attnimg.cli.console import Console
 from attnimg.cli.naming import STDOUT, Files, Naming, find_single_file, is_video
 from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, spread
+from attnimg.cli.reading import Reader, open_reader
 from attnimg.cli.resume import open_journal
 from attnimg.cli.single import write_to_stdout
 from attnimg.cli.video import MixedJob
@@ -80,7 +81,8 @@ def enhance(
         raise UsageError("-o - writes one photo and nothing else. For --overlay and --side-by-side name a folder.")
     if files.suffix and (to_stdout or only):
         raise UsageError("--suffix is for the names in a folder, and -o names none. Leave it out, or name a folder.")
-    sources = search.all() if outputs.overwrite or to_stdout or only else []
+    # What comes one by one is not waited for.
+    sources = search.all() if outputs.may_replace(inputs) or to_stdout or only else []
     if (to_stdout or only) and len(sources) > 1:
         raise UsageError(f"-o {outputs.output} takes one photo, and {len(sources)} were found. Name a folder.")
     if to_stdout and any(map(is_video, sources)):
@@ -92,7 +94,7 @@ def enhance(
         Path() if to_stdout else only.parent if only else outputs.output,
         overwrite=outputs.overwrite,
         skip_existing=outputs.skip_existing,
-        inputs=sources if outputs.overwrite else (),
+        inputs=sources or None,
         begun=journal.begun,
     )
     naming = Naming(placer, files, only, overlay=outputs.overlay)

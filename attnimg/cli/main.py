@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import sys
+import threading
 import traceback
 from pathlib import Path
 from types import FrameType
@@ -17,7 +18,8 @@ from attnimg import __version__
 from attnimg.cli import classify, doctor, enhance, evaluate, models, resume, segment, train
 from attnimg.cli.console import Console
 from attnimg.cli.status import OF_ERROR, ExitStatus, OutputClosed, OutputFailed, Terminated
-from attnimg.errors import AttnimgError
+from attnimg.errors import AttnimgError, UsageError
+from attnimg.pipeline.stream import POOL
 
 app = typer.Typer(
     name="attnimg",
@@ -65,6 +67,7 @@ def main() -> NoReturn:
     share_cores()
     status = ExitStatus.OK
     try:
+        _check_folder()
         app()
     except SystemExit as end:  # Typer always leaves so; it tells of wrong usage itself, and makes Ctrl-C 130
         status = ExitStatus(int(end.code or 0))
@@ -85,12 +88,20 @@ def main() -> NoReturn:
     except Exception as bug:  # noqa: BLE001 - the one place where a bug is told of
         _report(bug)
         status = ExitStatus.BUG
-    if status in {ExitStatus.INTERRUPTED, ExitStatus.TERMINATED, ExitStatus.OUTPUT_CLOSED}:
+    cut_short = {ExitStatus.INTERRUPTED, ExitStatus.TERMINATED, ExitStatus.OUTPUT_CLOSED}
+    if status in cut_short or any(thread.name.startswith(f"{POOL}_") for thread in threading.enumerate()):
         # At once: the interpreter would wait for readers, one of which may hang on a dead disk.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
+
+
+def _check_folder() -> None:
+    try:
+        os.getcwd()  # noqa: PTH109 - any bytes
+    except FileNotFoundError as error:
+        raise UsageError("The current folder is gone. Change to one that is there.") from error
 
 
 def _open_closed_streams() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import wraps
 from inspect import Parameter, signature
@@ -148,6 +148,10 @@ class Outputs:
         if self.overwrite and self.skip_existing:
             raise UsageError("--overwrite and --skip-existing contradict each other; give one of them.")
 
+    def may_replace(self, inputs: Inputs) -> bool:
+        """Tell whether files may be replaced, and all inputs must be known before; what comes one by one cannot be."""
+        return self.overwrite or (self.skip_existing and inputs.from_file != "-" and not inputs.watch)
+
 
 @dataclass(frozen=True)
 class Compute:
@@ -209,13 +213,25 @@ class Report:
         for path in filter(None, (self.report, self.errors)):
             if os.fspath(path) == "-":
                 raise UsageError("stdout is for the records; --report and --errors take files.")
-        if self.report and self.errors and os.path.realpath(self.report) == os.path.realpath(self.errors):
-            raise UsageError("--report and --errors are two files; name another one for --errors.")
+        tell_apart(self.files)
+
+    @property
+    def files(self) -> dict[str, Path | None]:
+        """The files of all images together, by their options."""
+        return {"--report": self.report, "--errors": self.errors}
 
     @property
     def most_failures(self) -> float:
         """Failures at which the run stops."""
         return 1 if self.fail_fast else self.max_failures or inf
+
+
+def tell_apart(files: Mapping[str, Path | None]) -> None:
+    """Check that files that are written differ. files: by option. UsageError: two are one, maybe by way of a link."""
+    known: dict[str, str] = {}  # options by the file's own name
+    for option, path in files.items():
+        if path is not None and (other := known.setdefault(os.path.realpath(path), option)) != option:
+            raise UsageError(f"{other} and {option} are two files; name another one for {option}.")
 
 
 def count_cores() -> int:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import typer
 
 from attnimg import checkpoints
-from attnimg.cli.batch import Reader, Search, open_reader, print_plan, run_batch
+from attnimg.cli.batch import Search, print_plan, run_batch
 from attnimg.cli.console import Console
-from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, spread
+from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, spread, tell_apart
+from attnimg.cli.reading import Reader, open_reader, read_twice
 from attnimg.cli.resume import open_journal
 from attnimg.cli.segment_batch import BatchFiles
 from attnimg.cli.segment_extras import Beside, Chosen, Extras
@@ -64,16 +65,17 @@ def segment(
     """
     if outputs.output is None:
         raise UsageError("Masks need a place. Say into which folder with -o DIR.")
+    tell_apart({**report.files, "--coco": extras.coco, "--summary": extras.summary})
     console = Console.of_process(report.quiet)
     seen_at = _read_resize(resize)
     header = checkpoints.read_header(checkpoints.find(model))
     chosen = Chosen.of(extras, [entry["label"] for entry in header.get("classes", ())], model)
     search = Search(inputs, outputs.output)
     to_stdout, only = outputs.output == STDOUT, _find_single_file(outputs.output)
-    sources = search.all() if outputs.overwrite or to_stdout or only else []
+    # What comes one by one is not waited for.
+    sources = search.all() if outputs.may_replace(inputs) or to_stdout or only else []
     if (to_stdout or only) and len(sources) > 1:
         raise UsageError(f"-o {outputs.output} takes one photo, and {len(sources)} were found. Name a folder.")
-    replaced = sources if outputs.overwrite else []
     if to_stdout and (report.report or report.errors):
         raise UsageError("-o - writes one mask and no record. For --report and --errors name a folder.")
     if inputs.watch and (extras.coco or extras.summary):
@@ -83,12 +85,12 @@ def segment(
         Path() if to_stdout else only.parent if only else outputs.output,
         overwrite=outputs.overwrite,
         skip_existing=outputs.skip_existing,
-        inputs=replaced,
+        inputs=sources or None,
         begun=journal.begun,
     )
     beside = Beside(extras, chosen, overlay=outputs.overlay)
     naming = Naming(placer, only, beside.endings)
-    batch = BatchFiles(extras.coco, extras.summary, overwrite=outputs.overwrite or report.resume, inputs=replaced)
+    batch = BatchFiles(extras.coco, extras.summary, overwrite=outputs.overwrite, inputs=sources, journal=journal)
     if to_stdout and (beside.endings or batch.paths):
         raise UsageError("-o - writes one mask and nothing else. For other files beside it name a folder.")
     if outputs.dry_run:
@@ -155,13 +157,12 @@ class SegmentJob:
 
     def read(self, source: Source, targets: Targets) -> Ready:
         """Decode no larger than the net needs, and scale; once more at full size for what is drawn on the photo."""
-        picture = self.reader(source, shortest=self.segmenter.shortest)
-        pixels = picture.on_white()
-        prepared = self.segmenter.prepare(pixels, picture.size)
+        shortest = self.segmenter.shortest
         if not self.beside.needs_photo:
-            return Ready(prepared, None, targets, picture.note)
-        if pixels.shape[1::-1] != picture.size:  # so that drawing changes no mask
-            pixels = self.reader(source).on_white()
+            picture = self.reader(source, shortest=shortest)
+            return Ready(self.segmenter.prepare(picture.on_white(), picture.size), None, targets, picture.note)
+        picture, whole = read_twice(self.reader, source, shortest)
+        prepared, pixels = self.segmenter.prepare(picture.on_white(), picture.size), whole.on_white()
         shallow = pixels if pixels.dtype == "uint8" else pixels // 257
         return Ready(prepared, shallow.astype("uint8", copy=False), targets, picture.note)
 

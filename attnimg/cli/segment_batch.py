@@ -14,7 +14,8 @@ from attnimg import __version__
 from attnimg.errors import ImageError, UsageError
 from attnimg.images.place import Placer, Target
 from attnimg.images.source import Source
-from attnimg.results import Area, Record, Segmented
+from attnimg.pipeline.journal import Journal, JournalFailed
+from attnimg.results import Area, Failed, Record, Segmented
 
 if TYPE_CHECKING:
     from attnimg.datasets.masks import SegmentClass
@@ -24,17 +25,21 @@ if TYPE_CHECKING:
 class BatchFiles:
     """Gathers what is known of each photo, on disk, and writes the files when all photos are done.
 
-    coco, summary: where to; None: not wanted. inputs: all the sources, asked for with `overwrite` only. UsageError: a
-    file is there already, or cannot be one.
+    coco, summary: where to; None: not wanted. inputs: all the sources, needed with `overwrite` only. journal: notes
+    each file before it is written, so that a resumed run replaces its own. UsageError: a file is there already, or
+    cannot be one.
     """
 
-    def __init__(self, coco: Path | None, summary: Path | None, *, overwrite: bool, inputs: Sequence[Source]) -> None:
-        self._overwrite = overwrite
+    def __init__(
+        self, coco: Path | None, summary: Path | None, *, overwrite: bool, inputs: Sequence[Source], journal: Journal
+    ) -> None:
+        self._journal = journal
         self._coco, self._summary = coco, summary
+        self.paths = [path for path in (coco, summary) if path is not None]
+        self._replaced = [path for path in self.paths if overwrite or os.fspath(path) in journal.begun]
         for option, path, ending in (("--coco", coco, ".json"), ("--summary", summary, ".csv")):
             if path is not None:
-                _check(option, path, ending, overwrite, inputs)
-        self.paths = [path for path in (coco, summary) if path is not None]
+                _check(option, path, ending, path in self._replaced, inputs)
         self._annotations: dict[str, list[dict[str, Any]]] = {}  # by output, until the photo's turn comes
         self._totals: dict[int, list[int]] = {}  # by class: pixels, photos
         self._pixels = 0
@@ -45,7 +50,10 @@ class BatchFiles:
             self._annotations[output] = [_annotate(mask, area) for area in areas]
 
     def start(self, classes: Sequence[SegmentClass]) -> Callable[[Record], Record] | None:
-        """Return what takes each record, in order, and returns it as it is; None when no file is wanted."""
+        """Return what takes each record, in order, and returns it; None when no file is wanted.
+
+        The record of a mask from before the run was interrupted that is gone by now becomes that of a failure.
+        """
         self._classes = classes
         if self._coco is not None:
             self._images, self._spooled = Spool(), Spool()
@@ -53,18 +61,27 @@ class BatchFiles:
 
     def _collect(self, record: Record) -> Record:
         if isinstance(record, Segmented):
+            if self._coco is not None:
+                try:
+                    self._gather(record)
+                except ImageError as error:
+                    return Failed(record.path, error.kind, error.message)
             self._pixels += record.width * record.height
             for area in record.classes:
                 total = self._totals.setdefault(area.id, [0, 0])
                 total[0] += area.pixels
                 total[1] += 1
-            if self._coco is not None:
-                number = self._images.count + 1
-                size = {"width": record.width, "height": record.height}
-                self._images.add({"id": number, "file_name": record.path, **size})
-                for annotation in self._annotations.pop(record.output, None) or _annotate_again(record):
-                    self._spooled.add({"id": self._spooled.count + 1, "image_id": number, **annotation})
         return record
+
+    def _gather(self, record: Segmented) -> None:
+        annotations = self._annotations.pop(record.output, None)
+        if annotations is None:
+            annotations = _annotate_again(record)
+        number = self._images.count + 1
+        size = {"width": record.width, "height": record.height}
+        self._images.add({"id": number, "file_name": record.path, **size})
+        for annotation in annotations:
+            self._spooled.add({"id": self._spooled.count + 1, "image_id": number, **annotation})
 
     def write(self) -> Iterator[str]:
         """Write the files, each whole or not at all, and yield what went wrong."""
@@ -73,9 +90,13 @@ class BatchFiles:
         for path, make in ((self._coco, self._make_coco), (self._summary, self._make_summary)):
             if path is not None:
                 try:
-                    put(Target(path, replace=self._overwrite), make)
+                    if not os.path.lexists(path):  # else it was noted, or came meanwhile and is somebody else's
+                        self._journal.announce(os.fspath(path), path)
+                    put(Target(path, replace=path in self._replaced), make)
                 except ImageError as error:
                     yield f"attnimg: {error}"
+                except JournalFailed as error:
+                    yield f"attnimg: {error} Make room, and go on by `attnimg resume`."
 
     def _make_coco(self, temporary: Path) -> None:
         categories = [{"id": c.id, "name": c.label, "supercategory": "", "color": list(c.color)} for c in self._classes]
@@ -123,10 +144,19 @@ class Spool:
 
 
 def _annotate_again(record: Segmented) -> list[dict[str, Any]]:
-    """Return the annotations of a mask that was written before the run was interrupted."""
+    """Return the annotations of a mask that was written before the run was interrupted.
+
+    Raises ImageError: write-failed, where it is no longer what it was when the record was recalled.
+    """
     from attnimg.images.masks import decode_mask
 
-    mask = decode_mask(record.output)
+    lost = f"Its mask {record.output} is no longer as this run wrote it. It is made again by `attnimg resume`."
+    try:
+        mask = decode_mask(record.output)
+    except OSError as error:
+        raise ImageError("write-failed", lost) from error
+    if any((mask == area.id).sum() != area.pixels for area in record.classes):
+        raise ImageError("write-failed", lost)
     return [_annotate(mask, area) for area in record.classes]
 
 
@@ -145,11 +175,11 @@ def _annotate(mask: Mask, area: Area) -> dict[str, Any]:
     }
 
 
-def _check(option: str, path: Path, ending: str, overwrite: bool, inputs: Sequence[Source]) -> None:
+def _check(option: str, path: Path, ending: str, may_replace: bool, inputs: Sequence[Source]) -> None:
     if path.suffix.lower() != ending or path.is_dir():
         raise UsageError(f"{option} takes a file's name that ends in {ending}, and {path} is none. Name another.")
-    if os.path.lexists(path) and not overwrite:
-        raise UsageError(f"{option}: {path} is there already. Use --overwrite, or name another file.")
+    if os.path.lexists(path) and not may_replace:
+        raise UsageError(f"{option}: {path} is there already. Use --overwrite, move it away, or name another file.")
     try:
         source = Source(os.fspath(path), PurePath(path.name))
         Placer(path.parent, overwrite=True, inputs=inputs).place(source, path.suffix)

@@ -6,6 +6,7 @@ gives the same names; what an earlier run left is treated as any other output is
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 import stat
@@ -70,17 +71,21 @@ class Sorter:
     def file(self, record: Record) -> Record:
         """File a classified image and return its record, or the record of what prevented that.
 
-        A record from before the run was interrupted may say that it is filed: then its name is claimed again, no more.
+        A record from before the run was interrupted may say that it is filed: then that name is claimed again, no more.
         """
         if not isinstance(record, Classified):
             return record
         label = record.predictions[0].label if record.predictions else UNLABELLED
         try:
+            if record.filed is not None:
+                filed = PurePath(*PurePath(record.filed).parts[-2:])
+                self.placer.claim(Source(record.path, filed), filed.suffix)
+                return record
             path = self._claim(record.path, PurePath(name_folder(label), PurePath(record.path).name))
-            if record.filed != os.fspath(path) and not self._is_filed(record.path, path):
+            if not self._is_filed(record.path, path):
                 target = self.placer.check(path)
                 if target.skip:
-                    return Skipped(record.path, os.fspath(path))
+                    return _skip(record.path, path)
                 self.journal.announce(record.path, path)
                 self._put(Path(record.path), target)
         except ImageError as error:
@@ -121,6 +126,16 @@ class Sorter:
         except OSError as error:
             reason = f"No {self.how} to it can be made: {error.strerror}. Check the rights, make room, or use --copy."
             raise ImageError("write-failed", reason) from error
+
+
+def _skip(source: str, path: Path) -> Skipped:
+    """Return the record of an image that is filed already. ImageError: what has its name there is another one."""
+    try:
+        if filecmp.cmp(source, path, shallow=False):
+            return Skipped(source, os.fspath(path))
+    except OSError:  # a link to nothing
+        pass
+    raise ImageError("exists", f"{path} is there already, and another image. Use --overwrite or another folder.")
 
 
 def _copy(source: Path, path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Container, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +37,10 @@ class Placer:
     """Hands out names below one folder, each once. Not for several threads: the order of the calls decides.
 
     folder: need not exist. overwrite, skip_existing: what becomes of outputs that are there; neither: error records.
-    inputs: all the sources of the run; asked for with `overwrite` only, for without it no other's file is replaced.
-    begun: outputs that are this run's own, from before it was interrupted.
+    inputs: all the sources of the run; without these options no other's file is replaced, and they are not asked for.
+    None: they are not known, as they still come; then what lies beside an image is taken for one.
+    begun: outputs that the run announced before it was interrupted, and the paths of their images. No other image gets
+    them, and its own may replace them.
 
     Raises UsageError when the folder is a file.
     """
@@ -49,19 +51,21 @@ class Placer:
         *,
         overwrite: bool = False,
         skip_existing: bool = False,
-        inputs: Iterable[Source] = (),
-        begun: Container[str] = (),
+        inputs: Iterable[Source] | None = (),
+        begun: Mapping[str, str] | None = None,
     ) -> None:
         if os.path.lexists(folder) and not folder.is_dir():
             raise UsageError(f"{folder} is no folder. Name one, or a new one.")
         self._folder = folder
         self._real_folder = Path(os.path.realpath(folder))  # `resolve` of Python 3.11 raises where links form a loop
-        self._overwrite, self._skip_existing, self._begun = overwrite, skip_existing, begun
+        self._overwrite, self._skip_existing = overwrite, skip_existing
+        self._begun = {_key(output): path for output, path in (begun or {}).items()}
         self._claims: dict[str, str] = {}
         self._inside: set[Path] = set()
         # The file, and the link that names it: what is put in a link's place leaves the file as it is.
-        found = (_identify(source.path, follow) for source in inputs for follow in (True, False))
-        self._inputs = set(filter(None, found)) if overwrite else set()
+        found = (_identify(source.path, follow) for source in inputs or () for follow in (True, False))
+        self._inputs = set(filter(None, found)) if overwrite or skip_existing else set()
+        self._knows_inputs = inputs is not None
 
     def place(self, source: Source, ending: str) -> Target:
         """Claim an output's name and check what is there: `claim` and `check` in one."""
@@ -77,9 +81,10 @@ class Placer:
             raise _leaves(self._folder)
         path = self._folder / relative.with_name(relative.stem + ending)
         self._check_inside(path.parent)
-        key = os.fspath(path).casefold() if _IGNORES_CASE else os.fspath(path)
-        if key in self._claims:
-            reason = f"Its output {path} is already that of {self._claims[key]}. Use --root, or another folder for it."
+        key = _key(path)
+        owner = self._claims.get(key) or self._begun.get(key, source.path)
+        if key in self._claims or owner != source.path:
+            reason = f"Its output {path} is already that of {owner}. Use --root, or another folder for it."
             raise ImageError("collision", reason)
         self._claims[key] = source.path
         return path
@@ -88,16 +93,22 @@ class Placer:
         """Decide what becomes of a name that was claimed. Raises ImageError: exists."""
         if not os.path.lexists(path):
             return Target(path, replace=self._overwrite)
-        if os.fspath(path) in self._begun:
+        if _key(path) in self._begun:  # by this very image, else it could not be claimed
             return Target(path, replace=True)
-        if self._skip_existing:
-            whole = _is_whole(path)
-            return Target(path, skip=whole, replace=not whole)
-        if not self._overwrite:
+        if self._skip_existing and _is_whole(path):
+            return Target(path, skip=True)
+        if not (self._overwrite or self._skip_existing):
             raise ImageError("exists", f"{path} is there already. Use --overwrite, --skip-existing or another folder.")
         if _identify(path, follow=False) in self._inputs:
             raise ImageError("exists", f"{path} is an input, and inputs are never overwritten. Use another folder.")
+        if not self._knows_inputs and self._is_beside(path):
+            reason = f"{path} does not open, but may be an input, and inputs are never overwritten. Use another folder."
+            raise ImageError("exists", reason)
         return Target(path, replace=True)
+
+    def _is_beside(self, path: Path) -> bool:
+        """Tell whether an output lies in the folder of its image."""
+        return os.path.realpath(Path(self._claims[_key(path)]).parent) == os.path.realpath(path.parent)
 
     def _check_inside(self, folder: Path) -> None:
         # Resolved, because a link in the output folder may lead elsewhere.
@@ -105,6 +116,11 @@ class Placer:
             if not Path(os.path.realpath(folder)).is_relative_to(self._real_folder):
                 raise _leaves(self._folder)
             self._inside.add(folder)
+
+
+def _key(path: str | Path) -> str:
+    """Return what the names of one file have in common."""
+    return os.fspath(path).casefold() if _IGNORES_CASE else os.fspath(path)
 
 
 def _is_whole(path: Path) -> bool:

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from errno import EINVAL
+from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
 import cv2
@@ -23,8 +24,11 @@ from numpy.typing import NDArray
 # The plugins are imported so that Pillow knows these formats without loading all that it has.
 from PIL import (
     AvifImagePlugin,  # noqa: F401
+    BmpImagePlugin,
     ExifTags,
+    GifImagePlugin,
     Image,
+    JpegImagePlugin,
     TiffImagePlugin,
     UnidentifiedImageError,
     WebPImagePlugin,  # noqa: F401
@@ -60,6 +64,13 @@ with suppress(OSError, AttributeError):
 
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "I;16", "I;16B")
 _GREY_MODES = ("1", "L", "LA", "I;16", "I;16B")
+# Those that Pillow parses in Python and within the limits of `Stream`.
+_HEADERS: dict[str, Callable[[BinaryIO], Image.Image]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+}
 _LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
 # EXIF 2.32, 4.6.4 A: whether to transpose, then how to flip in OpenCV's code (0 upside down, 1 sideways, -1 both).
 _TURNS = {2: (False, 1), 3: (False, -1), 4: (False, 0), 5: (True, None), 6: (True, 1), 7: (True, -1), 8: (True, 0)}
@@ -86,6 +97,29 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS, shortest: int | None =
                 stream.check_unchanged()
     except MemoryError as error:
         raise ImageError("out-of-memory", "Memory does not suffice to decode it. Use fewer --workers.") from error
+
+
+def measure(source: Source) -> int | None:
+    """Return how many pixels a source has by its header; None where only decoding tells, or reading will fail.
+
+    That of a small JPEG takes 0.1 ms. Never waits for a pipe, nor takes anything out of one.
+    """
+    try:
+        if source.data is None and not Path(source.path).is_file():
+            return None
+        with open_source(source) as file:
+            stream = Stream(file)
+            format_ = sniff(head := stream.read(HEAD)) or ""
+            if format_ == "PNG":  # it stands nowhere else, or `check_chunks` refuses it
+                return int.from_bytes(head[16:20], "big") * int.from_bytes(head[20:24], "big") or None
+            if format_ not in _HEADERS:
+                return None
+            stream.watch(format_)
+            # `Image.open` would refuse what is larger than a limit that whoever reads has yet to set.
+            width, height = _HEADERS[format_](cast("BinaryIO", stream)).size
+            return width * height
+    except Exception:  # noqa: BLE001 - `read` tells what is wrong with it
+        return None
 
 
 def _decode(stream: Stream, max_pixels: int, shortest: int | None) -> Picture:

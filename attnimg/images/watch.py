@@ -20,7 +20,7 @@ from attnimg.errors import ImageError, Unavailable, UsageError
 from attnimg.images.rules import Entry, Rules
 from attnimg.images.source import Counts, Source
 
-SETTLE = 0.5  # seconds after which a file that did not change is whole
+SETTLE = 2.0  # seconds after which a file that did not change is whole
 TICK = 0.1  # seconds between two looks
 AGAIN = 10.0  # seconds between two searches of the folders
 SHARE = 20  # times what a search took that the next one waits, so that huge folders cost 5 % of a core

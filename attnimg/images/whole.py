@@ -23,7 +23,8 @@ _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 def is_whole(path: Path) -> bool:
     """Tell whether a file opens: an image to its end, any other unless it is empty.
 
-    What is not whole could not be read as an input either, so that no good input is taken for a bad output.
+    What is not whole could not be read as an input either, so that no good input is taken for a bad output. What is of
+    a kind that is not read says nothing of itself, and so is somebody's good file.
     """
     if not path.is_file() or not has_image_extension(path.name):
         return not path.is_file() or path.stat().st_size > 0
@@ -37,7 +38,7 @@ def is_whole(path: Path) -> bool:
     try:
         read(Source(str(path), PurePath()))
     except ImageError as error:
-        return error.kind not in ("damaged", "unsupported")
+        return error.kind != "damaged"
     return True
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from attnimg.images.place import Targets
 from attnimg.images.source import Source
@@ -17,16 +18,28 @@ class JournalFailed(Exception):  # noqa: N818 - the run's failure, not an image'
 
 
 class Journal:
-    """Notes nothing. begun: the outputs that the run announced before it was interrupted."""
+    """Notes nothing.
 
-    begun: Container[str] = frozenset()
+    begun: the outputs that the run announced before it was interrupted, and the paths of their images.
+    """
+
+    begun: Mapping[str, str] = MappingProxyType({})
 
     def start(self) -> None:
-        """Begin to write."""
+        """Be ready to write."""
 
     def admitting(self, admit: Admit) -> Admit:
-        """Return what admits sources as `admit` does, notes those that are to be read, and recalls those done."""
-        return admit
+        """Return what admits sources as `admit` does, notes those that are to be read, and recalls those done.
+
+        It raises the error of a source that has one, which `admit` never sees.
+        """
+
+        def admit_found(source: Source) -> Record | Targets:
+            if source.error:
+                raise source.error
+            return admit(source)
+
+        return admit_found
 
     def wrote(self, source: Source) -> bool:
         """Tell whether a source is a file that the run wrote before it was interrupted, and so is no input of its."""

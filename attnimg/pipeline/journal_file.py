@@ -4,7 +4,7 @@ One JSON object per line. `run` and `resumed` say who wrote what follows; `read`
 to be written for it, before any of them is; `done`, `skipped` and `failed` hold its record; `end` counts. A line is in
 the hands of the system before what it announces happens, so that a killed process loses none. The last outcome of an
 image counts; done is only what is as it was: the input by size and time, the files by size and SHA-256. What failed is
-tried again.
+tried again. The file begins with the first image, so that a run that finds none leaves no report.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
-from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,8 @@ from attnimg.images.source import Source
 from attnimg.images.whole import State, fingerprint, state_of
 from attnimg.images.write import RUN, temporaries
 from attnimg.pipeline.journal import Admit, Journal, JournalFailed
-from attnimg.results import Done, Failed, Record, Skipped, Tally, from_keys, to_keys, written_files
+from attnimg.pipeline.journal_lines import describe, encode, is_unbegun, not_ours, now, to_plain
+from attnimg.results import Done, Record, Tally, from_keys, to_keys
 
 try:
     import fcntl
@@ -45,7 +45,8 @@ class FileJournal(Journal):
     run: what describes the run, JSON values; its `writes` are the files that it writes of all images together. kind: of
     the records of images that are done. resume: go on with the run that the file holds.
 
-    UsageError: the file is there; or with `resume` is not, is no journal, is of another run, or in use.
+    UsageError: the file is there and more than the beginning of a first line; or with `resume` is not, is no journal,
+    is of another run, or in use.
     """
 
     def __init__(self, path: Path, run: Mapping[str, Any], kind: type[Done], *, resume: bool) -> None:
@@ -56,25 +57,27 @@ class FileJournal(Journal):
         self._under_way: dict[Key, tuple[float, State]] = {}  # since when (monotonic), and the input's state
         self._recalled: dict[Key, State] = {}
         self._outcomes: dict[Key, int] = {}  # where in the file
-        self.begun: set[str] = set()
-        self._own: set[str] = set()  # the same, absolute
-        if resume != os.path.lexists(path):
-            there = "is there already. `attnimg resume` goes on with its run; or name another file."
-            raise UsageError(f"{path} {'is not there. Leave out --resume, and the run begins.' if resume else there}")
-        if resume:
+        self._first: dict[str, Any] | None = None  # what is to be written before the first other line
+        self.begun: dict[str, str] = {}
+        self._own: set[str] = set()  # the outputs in it, absolute
+        if not resume:
+            self._check_free()
+        elif not os.path.lexists(path) or is_unbegun(path):
+            raise UsageError(f"{path} is not there, or holds no run yet. Leave out --resume, and the run begins.")
+        else:
             self._open("ab")
             self._take_up()
             self._own = {os.path.abspath(output) for output in self.begun}  # noqa: PTH100 - any bytes, links as named
 
     def start(self) -> None:
-        """Create the file, or say in it that the run goes on."""
-        if not self._resume:
-            self._open("xb")
+        """Be ready to create the file, or to say in it that the run goes on, as soon as there is more to say."""
         event = "resumed" if self._resume else "run"
-        self._write({"event": event, "at": _now(), "attnimg": __version__, "temporary": RUN, **self._run})
+        self._first = {"event": event, "at": now(), "attnimg": __version__, "temporary": RUN, **self._run}
 
     def admitting(self, admit: Admit) -> Admit:
         """Return what admits sources as `admit` does, notes those that are to be read, and recalls those done."""
+
+        admit = super().admitting(admit)
 
         def admit_noted(source: Source) -> Record | Targets:
             self._admitted[source.path] += 1
@@ -88,7 +91,7 @@ class FileJournal(Journal):
                 return record
             self._under_way[key] = time.monotonic(), state
             writes = [os.fspath(target.path) for target in admitted.values()]
-            self._write({"event": "read", "at": _now(), "path": source.path, "writes": writes})
+            self._write({"event": "read", "at": now(), "path": source.path, "writes": writes})
             return admitted
 
         return admit_noted
@@ -99,7 +102,7 @@ class FileJournal(Journal):
 
     def announce(self, path: str, output: Path) -> None:
         """Note one more file that is to be written for the image `path`."""
-        self._write({"event": "file", "at": _now(), "path": path, "writes": [os.fspath(output)]})
+        self._write({"event": "file", "at": now(), "path": path, "writes": [os.fspath(output)]})
 
     def settle(self, record: Record) -> None:
         """Note what came of an image; in input order. What the file says already is not said again."""
@@ -108,18 +111,28 @@ class FileJournal(Journal):
         known = self._outcome(key) or {}
         is_recalled = key in self._recalled
         since, state = (None, self._recalled.pop(key)) if is_recalled else self._under_way.pop(key, (None, None))
-        if is_recalled and known.get("record") == _to_plain(to_keys(record)):  # what was filed may go elsewhere now
+        if is_recalled and known.get("record") == to_plain(to_keys(record)):  # else it failed in its turn
             return
-        outcome = _to_plain(_describe(record, state))
+        outcome = to_plain(describe(record, state))
         if {name: known.get(name) for name in outcome} == outcome:
             return
         number = {"number": key[1]} if key[1] > 1 else {}
         seconds = {} if since is None else {"seconds": round(time.monotonic() - since, 3)}
-        self._write({**outcome, **number, "at": _now(), **seconds})
+        self._write({**outcome, **number, "at": now(), **seconds})
 
     def end(self, tally: Tally) -> None:
         """Note that the run is over."""
-        self._write({"event": "end", "at": _now(), **asdict(tally)})
+        self._write({"event": "end", "at": now(), **asdict(tally)})
+
+    def _check_free(self) -> None:
+        if os.path.lexists(self._path) and not is_unbegun(self._path):
+            advice = "`attnimg resume` goes on with its run; or name another file."
+            raise UsageError(f"{self._path} is there already. {advice}")
+
+    def _create(self) -> None:
+        self._open("ab" if os.path.lexists(self._path) else "xb")
+        self._check_free()  # again, for another process may have been faster
+        self._file.truncate(0)
 
     def _open(self, mode: str) -> None:
         try:
@@ -138,8 +151,12 @@ class FileJournal(Journal):
                 pass
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        data = memoryview(json.dumps(line, allow_nan=False).encode("ascii") + b"\n")
+        data = memoryview(encode(line))
         with self._lock:
+            if self._first is not None:
+                if not self._resume:
+                    self._create()
+                data, self._first = memoryview(encode(self._first) + data), None
             try:
                 if self._failure:
                     raise self._failure
@@ -161,15 +178,16 @@ class FileJournal(Journal):
                         runs.add(line["temporary"])
                         writing[None] = set(line["writes"])
                     case "read" | "file":
-                        self.begun.update(line["writes"])
+                        self.begun.update(dict.fromkeys(line["writes"], line["path"]))
                         writing.setdefault(line["path"], set()).update(line["writes"])
                     case "done" | "skipped" | "failed":
                         self._outcomes[line["path"], line.get("number", 1)] = offset
-                        self.begun -= _not_ours(line["record"], writing.pop(line["path"], ()))
+                        for output in not_ours(line["record"], writing.pop(line["path"], ())):
+                            self.begun.pop(output, None)
             except (KeyError, TypeError, AttributeError) as error:
                 raise self._damaged(offset) from error
         if not runs:
-            raise UsageError(f"{self._path} holds no run yet. Remove it, and begin the run.")
+            raise self._damaged(0)
         for folder in {Path(output).parent for outputs in writing.values() for output in outputs}:
             for temporary in temporaries(folder, runs):
                 with suppress(OSError):
@@ -184,7 +202,7 @@ class FileJournal(Journal):
                 whole = data.endswith(b"\n") and isinstance(line, dict) and "event" in line
             except ValueError:
                 whole = False
-            if not whole and self._reader.read(1):
+            if not whole and (offset == 0 or self._reader.read(1)):
                 raise self._damaged(offset)
             if not whole:
                 self._file.truncate(offset)
@@ -224,42 +242,3 @@ class FileJournal(Journal):
         except (KeyError, TypeError):  # what a damaged line says is done again
             pass
         return None
-
-
-def read_run(path: Path) -> dict[str, Any]:
-    """Return what describes the run of a journal. UsageError: it is none."""
-    try:
-        with path.open("rb") as file:
-            run = json.loads(file.readline())
-        if run["event"] == "run" and {"arguments", "folder", "report"} <= run.keys():
-            return dict(run)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}. Name the file that --report wrote.") from error
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise UsageError(f"{path} is no report of a run. Name the file that --report wrote.")
-
-
-def _describe(record: Record, state: State) -> dict[str, Any]:
-    outcome: dict[str, Any] = {"path": record.path, "input": state, "record": to_keys(record)}
-    match record:
-        case Failed():
-            return {"event": "failed", **outcome}
-        case Skipped():
-            return {"event": "skipped", **outcome}
-        case _:
-            return {"event": "done", **outcome, "files": [fingerprint(path) for path in written_files(record)]}
-
-
-def _not_ours(record: Mapping[str, Any], outputs: Iterable[str]) -> set[str]:
-    """Return the output that someone else's file turned out to be, whom a resumed run must not rob of it either."""
-    error = record.get("error", {"kind": None})
-    return {output for output in outputs if error["kind"] == "exists" and error["message"].startswith(f"{output} is")}
-
-
-def _to_plain(line: Mapping[str, Any]) -> Any:
-    return json.loads(json.dumps(line, default=asdict))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -22,11 +22,13 @@ from attnimg.errors import ImageError
 from attnimg.images.place import Targets
 from attnimg.images.source import Source
 from attnimg.pipeline.batches import Batch, Batches
-from attnimg.pipeline.budget import Budget, magnitude_of
+from attnimg.pipeline.budget import Budget, Look, look_at
 from attnimg.pipeline.job import Job, Outcome, Ready
+from attnimg.pipeline.journal import Journal
 from attnimg.pipeline.slot import Slot, failed, settling
 from attnimg.results import Failed, Record
 
+POOL = "attnimg"  # what its threads' names begin with; those that are there after a stream's end hang
 GRACE = 0.5  # seconds; a write of one image is over by then
 PIXELS_PER_WORKER = 1 << 25  # a photo of 12 megapixels and its result; larger ones go one by one
 
@@ -45,7 +47,7 @@ def stream(
     """Yield exactly one record per source, in order, each as soon as it and all before it are known.
 
     batch_size: most images in one call of `job.predict`. workers: threads that read and write. admit: instead of
-    `job.admit`, which it calls.
+    `job.admit`, which it calls; it sees the sources with an error, too, and raises that (`Journal.admitting`).
     window: most images between source and record, so that one slow image cannot make the others pile up.
     pixels: most that are held from reading to writing, as far as can be told before reading (see `Budget`); an image of
     more goes alone. None: `PIXELS_PER_WORKER` for each worker, and for two at least.
@@ -57,7 +59,7 @@ def stream(
     longer is left behind.
     """
     budget = Budget(max(2, workers) * PIXELS_PER_WORKER if pixels is None else pixels)
-    run = _Run(job, admit or job.admit, Batches(batch_size, patience), budget, workers, window)
+    run = _Run(job, admit or Journal().admitting(job.admit), Batches(batch_size, patience), budget, workers, window)
     # Not on the pool: the interpreter waits for a pool's threads at exit, and a read from stdin may never return.
     threading.Thread(target=run.feed, args=(sources,), name="attnimg-feed", daemon=True).start()
     try:
@@ -89,12 +91,12 @@ class _Run(Generic[Ready, Outcome]):
     ) -> None:
         self.job, self.admit, self.batches, self.budget = job, admit, batches, budget
         self.most_reading, self.most_slots = 2 * workers, window
-        self.pool = ThreadPoolExecutor(workers, thread_name_prefix="attnimg")
+        self.pool = ThreadPoolExecutor(workers, thread_name_prefix=POOL)
         self.lock = threading.Lock()
         self.room = threading.Condition(self.lock)  # the feeder waits for it
         self.news = threading.Condition(self.lock)  # the calling thread waits for it
         self.slots: deque[Slot] = deque()  # admitted and not yet yielded, in order
-        self.next: int | None = None  # magnitude of the image that is to be read next, if the next one is
+        self.next: Look | None = None  # at the image that is to be read next, if the next one is
         self.reading = self.running = 0  # images that readers were given, steps under way on the pool
         self.ended = self.stopped = False
         self.bug: BaseException | None = None
@@ -106,19 +108,19 @@ class _Run(Generic[Ready, Outcome]):
                 slot = Slot(source)
                 targets: Targets = {}
                 with settling(slot):
-                    admitted = self._admit(source)
+                    admitted = self.admit(source)
                     if isinstance(admitted, dict):
                         targets = admitted
                     else:
                         slot.record = admitted
-                magnitude = None if slot.settled else magnitude_of(source)
+                look = None if slot.settled else look_at(source)
                 with self.lock:
-                    self.next = magnitude
+                    self.next = look
                     self.room.wait_for(lambda: self.stopped or self._has_room())
                     if self.stopped:
                         return
-                    if magnitude is not None:
-                        self.pool.submit(self._read, slot, targets, magnitude, self.budget.expect(magnitude))
+                    if look is not None:
+                        self.pool.submit(self._read, slot, targets, look, self.budget.expect(look))
                         self.reading += 1
                     self.slots.append(slot)
                     self.news.notify()
@@ -156,7 +158,9 @@ class _Run(Generic[Ready, Outcome]):
             self.room.notify()
         self.pool.shutdown(wait=False, cancel_futures=True)
         with self.lock:
-            self.news.wait_for(lambda: not self.running, GRACE)
+            all_done = self.news.wait_for(lambda: not self.running, GRACE)
+        if all_done:
+            self.pool.shutdown()
 
     def _has_room(self) -> bool:
         if len(self.slots) >= self.most_slots:
@@ -167,19 +171,14 @@ class _Run(Generic[Ready, Outcome]):
         """Tell whether no image can join the batches before some of them are predicted."""
         return not self.reading and (self.ended or not self._has_room())
 
-    def _admit(self, source: Source) -> Record | Targets:
-        if source.error:
-            raise source.error
-        return self.admit(source)
-
-    def _read(self, slot: Slot, targets: Targets, magnitude: int, expected: int) -> None:
+    def _read(self, slot: Slot, targets: Targets, look: Look, expected: int) -> None:
         image, shape = None, None
         with self._under_way(), settling(slot):
             ready = self.job.read(slot.source, targets)
             shape = self.job.shape(ready)
             image = _Image(slot, ready, self.job.pixels(ready))
         with self.lock:
-            self.budget.settle(magnitude, expected, image.pixels if image else None)
+            self.budget.settle(look, expected, image.pixels if image else None)
             if image:
                 self.batches.add(image, shape)
             self.reading -= 1

@@ -2,6 +2,10 @@
 
 The net judges the exposure by a small copy of the whole photo, and restores the photo in tiles, each with a margin of
 what lies around it. So memory is bounded by the tile, and no seam shows; where a device has less, tiles become smaller.
+
+On the CPU each photo goes by itself: sums in another order would change some pixels by one code, so that a photo would
+depend on those beside it, and a resumed run on where it was interrupted. Other devices take photos of one shape
+together, as a small one would leave most of such a device idle.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ from attnimg.tasks.pictures import Picture, apply
 TILES = {"cpu": 1024, "cuda": 2048}  # pixels along a side
 LEAST_TILE = 128  # to which they shrink, as what a smaller one sees is nearly all margin
 MARGIN = 64  # pixels around a tile that it sees; of what lies further away no trace reaches 1/255
+TOGETHER = {"cuda", "mps"}  # the devices on which photos of one shape go together
 DETAIL = 9  # pixels; noise and texture are smaller, casts and shading larger
 
 
@@ -79,8 +84,8 @@ class Enhancer:
     """Enhances photos; knows nothing of files.
 
     net, header: as `checkpoints` keeps them. tile: side of the tiles that a larger photo is cut into, and of the square
-    that smaller ones may fill together; None: as suits the device. It halves for good, at least to `LEAST_TILE`, when
-    the device has too little memory.
+    that smaller ones may fill together, but on the CPU; None: as suits the device. It halves for good, at least to
+    `LEAST_TILE`, when the device has too little memory.
     """
 
     def __init__(self, net: Net, header: dict[str, Any], *, model: str, tile: int | None = None) -> None:
@@ -118,9 +123,14 @@ class Enhancer:
     def predict(
         self, prepared: Sequence[Prepared], settings: Settings = Settings(), *, attention: bool = False
     ) -> list[Restored]:
-        """Enhance photos of one shape. MemoryError: the device has too little for them."""
-        if not prepared:
-            return []
+        """Enhance photos of one shape. MemoryError: the device has too little for them.
+
+        On the CPU what becomes of one does not depend on the others, to the bit; elsewhere it may, slightly.
+        """
+        parts = [prepared] if self._device.type in TOGETHER else [[one] for one in prepared]
+        return [restored for part in parts if part for restored in self._predict(part, settings, attention)]
+
+    def _predict(self, prepared: Sequence[Prepared], settings: Settings, attention: bool) -> list[Restored]:
         with Recorder(self._net, {self._attention} if attention else set()) as recorder:
             seen = self.look([p.thumbnail for p in prepared], settings)
         maps = average(recorder.maps[self._attention]).cpu().numpy() if attention else [None] * len(prepared)

@@ -3,6 +3,10 @@
 The net sees a photo at the size that it learnt from, and its logits are enlarged to the photo's own. What is larger
 than a window, a panorama or a photo that is not to be scaled down, it sees in overlapping windows, whose logits fade
 into each other. So memory is bounded by the window, and no seam shows.
+
+On the CPU each photo goes by itself: sums in another order could flip pixels at which two classes are nearly equal, so
+that a photo's mask could depend on those beside it, and a resumed run's on where it was interrupted. Other devices take
+photos of one shape together, as a single one would leave much of such a device idle.
 """
 
 from __future__ import annotations
@@ -34,7 +38,7 @@ MULTIPLE = 8  # of the sides that the net sees, so that its grid ends where the 
 WINDOW, OVERLAP = 768, 192  # pixels; the overlap at least
 ALIGNMENT = 32  # of the windows' beginnings: each has the grid that the whole photo would have
 MOST_ENLARGED = 4  # times the shortest side that the longest of an enlarged photo may be: a line would become a field
-AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 24}  # pixels
+AT_ONCE = {"mps": 1 << 20, "cuda": 1 << 24}  # pixels of photos that go together; elsewhere none do
 
 
 @dataclass(frozen=True)
@@ -124,12 +128,13 @@ class Segmenter:
     ) -> list[Segmented]:
         """Segment photos that are prepared to one shape.
 
+        On the CPU what is said of one does not depend on the others, to the bit; elsewhere a few pixels may.
         MemoryError: the device has too little for them. Fewer may fit; smaller windows would show the net less.
         """
         if not prepared:
             return []
         area = int(np.prod([min(WINDOW, side) for side in prepared[0].pixels.shape[:2]]))
-        at_once = max(1, AT_ONCE.get(self._device.type, AT_ONCE["cpu"]) // area)
+        at_once = max(1, AT_ONCE.get(self._device.type, 0) // area)
         found = []
         for start in range(0, len(prepared), at_once):
             part = prepared[start : start + at_once]
