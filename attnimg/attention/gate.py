@@ -34,7 +34,7 @@ class AttentionGate(nn.Module):
         if g.shape[2:] != x.shape[2:]:
             # Bilinear weights sum to one: resizing after the 1 x 1 convolution is the same, on the smaller map.
             g = F.interpolate(g, x.shape[2:], mode="bilinear", align_corners=False)
-        s: Tensor = self.score((self.input(x) + g).relu()).sigmoid()
+        s: Tensor = self.score(self.input(x).add_(g).relu_()).sigmoid_()
         return s
 
     def map(self, x: Tensor, gate: Tensor | None = None) -> Tensor:

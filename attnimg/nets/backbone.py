@@ -81,7 +81,7 @@ class Block(nn.Module):
         """N x inputs x H x W to N x outputs x ceil(H / stride) x ceil(W / stride)."""
         y = self.conv2(self.conv1(x).relu_())
         y = self.drop_path(self.attention(y))
-        result: Tensor = (y + self.shortcut(x)).relu_()
+        result: Tensor = y.add_(self.shortcut(x)).relu_()
         return result
 
 

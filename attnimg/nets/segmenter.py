@@ -54,7 +54,7 @@ class Merge(nn.Module):
         """deep: N x deep x h x w; fine: N x channels x H x W. Returns N x channels x H x W."""
         taken = self.gate(fine, deep) if isinstance(self.gate, AttentionGate) else self.gate(fine)
         # Bilinear weights sum to one: resizing after the 1 x 1 convolution is the same, on the smaller map.
-        result: Tensor = self.block((taken + resize(self.project(deep), fine.shape[2:])).relu_())
+        result: Tensor = self.block(resize(self.project(deep), fine.shape[2:]).add_(taken).relu_())
         return result
 
 
