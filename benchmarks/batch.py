@@ -38,6 +38,7 @@ from attnimg.images.find import find
 from attnimg.images.place import Placer
 from attnimg.images.read import read
 from attnimg.images.source import Source
+from attnimg.pipeline.journal import Journal
 from attnimg.results import to_json
 
 SIZES = {"64": (64, 64), "0.2MP": SMALL, "12MP": LARGE}
@@ -76,7 +77,7 @@ def make_segment_job(out: Path) -> SegmentJob:
     """Return what `attnimg segment` runs."""
     segmenter, extras = attnimg.load("segment", device="cpu"), Extras()
     beside = Beside(extras, Chosen.of(extras, [c.label for c in segmenter.classes], segmenter.model), overlay=False)
-    batch = BatchFiles(None, None, overwrite=False, inputs=())
+    batch = BatchFiles(None, None, overwrite=False, inputs=(), journal=Journal())
     return SegmentJob(segmenter, MaskNaming(Placer(out), None, beside.endings), beside, batch, read)
 
 
