@@ -70,7 +70,12 @@ class Inputs:
     ] = None
     recursive: Annotated[bool, typer.Option(help="Look into the folders of folders.", rich_help_panel="Input")] = True
     max_pixels: Annotated[
-        int, typer.Option(min=1, help="Refuse, before decoding, images of more pixels.", rich_help_panel="Input")
+        int,
+        typer.Option(
+            min=1,
+            help="Refuse images of more; of 16 bits, WebP, AVIF and progressive JPEGs half as many.",
+            rich_help_panel="Input",
+        ),
     ] = 300_000_000
     shard: Annotated[
         str | None,

@@ -19,7 +19,7 @@ RESUME = "--resume"
 
 
 def open_journal(report: Report, model: str, kind: type[Done], *writes: Path | None) -> Journal:
-    """Return the journal that the options ask for. UsageError: as of `FileJournal`; the current folder is gone.
+    """Return the journal that the options ask for. UsageError: as of `FileJournal`.
 
     kind: of the records of images that are done. writes: the files that are written of all images together, if wanted.
     """
@@ -27,13 +27,9 @@ def open_journal(report: Report, model: str, kind: type[Done], *writes: Path | N
         return Journal()
     from attnimg.pipeline.journal_file import FileJournal
 
-    try:
-        folder = os.getcwd()  # noqa: PTH109 - any bytes
-    except OSError as error:
-        raise UsageError(f"The current folder: {error.strerror}. Change into one that is there.") from error
     run = {
         "arguments": [argument for argument in sys.argv[1:] if argument != RESUME],
-        "folder": folder,
+        "folder": os.getcwd(),  # noqa: PTH109 - any bytes
         "report": os.path.realpath(report.report),
         "writes": [os.fspath(path) for path in writes if path is not None],
         "model": model,
