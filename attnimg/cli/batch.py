@@ -24,6 +24,7 @@ from attnimg.images.source import Counts, Source
 from attnimg.images.watch import watch
 from attnimg.pipeline.job import Job, Outcome, Ready
 from attnimg.pipeline.journal import Journal, JournalFailed
+from attnimg.pipeline.journal_lines import write_whole
 from attnimg.pipeline.stream import stream
 from attnimg.results import FORMATS, Done, Failed, Record, Tally, to_json
 
@@ -78,16 +79,17 @@ class Search:
         self._queue.put(end)
 
     def all(self) -> list[Source]:
-        """Wait until the search has ended and return what it found; iterating yields it still.
+        """Wait until the search has ended and return what it found; iterating yields it still. UsageError: no end."""
+        self.check_ends()
+        self._all = list(self)
+        return self._all
 
-        UsageError: it never ends.
-        """
+    def check_ends(self) -> None:
+        """Raise UsageError where the search never ends."""
         if self._endless:
             raise UsageError(
                 "--watch never knows all images, as --overwrite, --sort-into, --dry-run and -o FILE must. Leave it out."
             )
-        self._all = list(self)
-        return self._all
 
     def __iter__(self) -> Iterator[Source]:
         if self._all is not None:
@@ -172,10 +174,8 @@ def _open_errors(path: Path | None) -> Iterator[Callable[[Record], object]]:
 
     def write(record: Record) -> None:
         if isinstance(record, Failed):
-            line = memoryview(to_json(record).encode("ascii") + b"\n")
             try:
-                while line:
-                    line = line[file.write(line) :]
+                write_whole(file, to_json(record).encode("ascii") + b"\n")
             except OSError as error:
                 reason = f"{path} cannot be written: {error.strerror}. Make room, or name another file."
                 raise OutputFailed(reason) from error
@@ -195,8 +195,9 @@ def print_plan(search: Search, plan: Callable[[Source], Targets], console: Conso
 
     plan: as `admit` of a job, which skips an image when the first of its files is there, and only then.
     """
+    search.check_ends()
     tally = Tally()
-    for source in search.all():
+    for source in search:
         try:
             if source.error:
                 raise source.error

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from attnimg.cli.options import Compute, Inputs
-from attnimg.errors import ImageError, Unavailable
+from attnimg.errors import Unavailable
 from attnimg.images.source import Source
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def read_twice(reader: Reader, source: Source, shortest: int | None) -> tuple[Pi
     Whoever draws must not see another photo than the net did, nor change what the net sees. Raises ImageError:
     unreadable, when the file changed between.
     """
-    from attnimg.images.whole import state_of
+    from attnimg.images.whole import changed, state_of
 
     if source.data is None and not Path(source.path).is_file():  # a pipe gives its bytes once
         picture = reader(source)
@@ -57,5 +57,5 @@ def read_twice(reader: Reader, source: Source, shortest: int | None) -> tuple[Pi
         return small, small
     whole = reader(source)
     if state_of(source) != before:
-        raise ImageError("unreadable", "It changed while it was read. Read it again when nothing writes to it.")
+        raise changed()
     return small, whole

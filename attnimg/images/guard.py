@@ -22,6 +22,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from attnimg.errors import ImageError
 from attnimg.images.formats import HEAD, sniff
 from attnimg.images.source import Source
+from attnimg.images.whole import changed
 
 # Bytes that may be read until the size is known. A TIFF may hold an editor's layers, and is gone over twice.
 _HEADER = {"JPEG": 1 << 25, "TIFF": 1 << 30}
@@ -138,7 +139,7 @@ class Stream:
     def check_unchanged(self) -> None:
         """Raise ImageError, unreadable, if the file has another size or time now than when it was opened."""
         if self._state() != self._before:
-            raise ImageError("unreadable", "It changed while it was read. Read it again when nothing writes to it.")
+            raise changed()
 
     def _state(self) -> tuple[int, int] | None:
         try:

@@ -53,6 +53,11 @@ def state_of(source: Source) -> State:
     return {"size": status.st_size, "modified": status.st_mtime_ns}
 
 
+def changed() -> ImageError:
+    """Return the error of a file whose state was another before it was read than after."""
+    return ImageError("unreadable", "It changed while it was read. Read it again when nothing writes to it.")
+
+
 def fingerprint(path: str) -> dict[str, Any]:
     """Return a file's path, size and SHA-256 in hex; of one that cannot be read the path alone."""
     try:

@@ -28,7 +28,7 @@ from attnimg.images.source import Source
 from attnimg.images.whole import State, fingerprint, state_of
 from attnimg.images.write import RUN, temporaries
 from attnimg.pipeline.journal import Admit, Journal, JournalFailed
-from attnimg.pipeline.journal_lines import describe, encode, is_unbegun, not_ours, now, to_plain
+from attnimg.pipeline.journal_lines import describe, encode, is_unbegun, not_ours, now, to_plain, write_whole
 from attnimg.results import Done, Record, Tally, from_keys, to_keys
 
 try:
@@ -76,7 +76,6 @@ class FileJournal(Journal):
 
     def admitting(self, admit: Admit) -> Admit:
         """Return what admits sources as `admit` does, notes those that are to be read, and recalls those done."""
-
         admit = super().admitting(admit)
 
         def admit_noted(source: Source) -> Record | Targets:
@@ -151,17 +150,16 @@ class FileJournal(Journal):
                 pass
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        data = memoryview(encode(line))
+        data = encode(line)
         with self._lock:
             if self._first is not None:
                 if not self._resume:
                     self._create()
-                data, self._first = memoryview(encode(self._first) + data), None
+                data, self._first = encode(self._first) + data, None
             try:
                 if self._failure:
                     raise self._failure
-                while data:
-                    data = data[self._file.write(data) :]
+                write_whole(self._file, data)
             except OSError as error:
                 self._failure = error
                 raise JournalFailed(f"{self._path} cannot be written: {error.strerror}.") from error

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,13 @@ def not_ours(record: Mapping[str, Any], outputs: Iterable[str]) -> set[str]:
 def encode(line: Mapping[str, Any]) -> bytes:
     """Return a line's bytes."""
     return json.dumps(line, allow_nan=False).encode("ascii") + b"\n"
+
+
+def write_whole(file: FileIO, data: bytes) -> None:
+    """Write all of it, in as many pieces as the system takes. OSError: it takes no more."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def to_plain(line: Mapping[str, Any]) -> Any:
