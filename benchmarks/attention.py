@@ -103,17 +103,17 @@ def take_classes(data: Path, count: int, folder: Path) -> Path:
     return folder
 
 
-def leave_out(config: Any, path: str) -> Any:
-    """Return a configuration whose field at a dotted path is "none"."""
+def change(config: Any, path: str, value: Any) -> Any:
+    """Return a configuration whose field at a dotted path is `value`."""
     field, _, rest = path.partition(".")
-    return replace(config, **{field: leave_out(getattr(config, field), rest) if rest else "none"})
+    return replace(config, **{field: change(getattr(config, field), rest, value) if rest else value})
 
 
 def make_variants(recipe: Recipe, mechanisms: dict[str, str]) -> dict[str, Recipe]:
     """Return the recipe as it is, without each mechanism, with each alone, and without any."""
 
     def without(names: Collection[str]) -> Recipe:
-        left: Recipe = reduce(leave_out, (mechanisms[name] for name in names), recipe)
+        left: Recipe = reduce(lambda config, name: change(config, mechanisms[name], "none"), names, recipe)
         return left
 
     return {
@@ -153,10 +153,11 @@ def print_table(results: dict[str, list[Trained]], score: str) -> None:
 
 def ask(question: Question, args: argparse.Namespace, data: Path, classes: int) -> None:
     """Train every variant with every seed and print the table."""
-    overrides = {"epochs": args.epochs or question.epochs}
+    usual: Any = load_recipe(args.recipe or question.recipe, question.kind)
+    recipe = replace(usual, epochs=args.epochs or question.epochs)
     if size := args.size or question.size:
-        overrides |= {"size": size, "start_size": size}
-    recipe: Any = load_recipe(args.recipe or question.recipe, question.kind, **overrides)
+        span = round(usual.net.backbone.span * size / usual.size)  # as much wider than a crop as it is usually
+        recipe = change(replace(recipe, size=size, start_size=size), "net.backbone.span", span)
     precision = choose_precision(recipe.precision, torch.device("cpu"))
     recipe = replace(recipe, net=replace(recipe.net, classes=classes), precision=precision)  # as a run keeps it
     variants = make_variants(recipe, question.mechanisms)

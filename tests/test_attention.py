@@ -15,13 +15,14 @@ from attnimg.attention.self_attention import SelfAttention
 
 CHANNELS = 8
 every = pytest.mark.parametrize("name", sorted(MECHANISMS))
-every_self = pytest.mark.parametrize("name", ["self", "cosine", "euclidean", "linear"])
+every_self = pytest.mark.parametrize("name", ["self", "neighbourhood", "cosine", "euclidean", "linear"])
+OPTIONS: dict[str, dict[str, int]] = {"neighbourhood": {"span": 3}}  # less than the maps here
 
 
 def make(name: str) -> nn.Module:
     """A module whose zero-initialised parts are not zero."""
     torch.manual_seed(5)
-    module = build(name, CHANNELS)
+    module = build(name, CHANNELS, **OPTIONS.get(name, {}))
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.3)
     return module.eval()
@@ -62,7 +63,7 @@ def test_none_changes_nothing_and_is_no_mechanism() -> None:
 
 @pytest.mark.parametrize("name", ["self", "cosine", "euclidean"])
 def test_heads_that_do_not_divide_the_channels_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="8 channels do not split into 3 heads; give dim="):
+    with pytest.raises(ValueError, match="8 channels do not split into 3 heads"):
         build(name, CHANNELS, heads=3)
     assert build(name, CHANNELS, heads=3, dim=2)(image()).shape == image().shape
 
@@ -115,7 +116,7 @@ def test_weights_of_every_region_sum_to_one(regions: int) -> None:
     torch.testing.assert_close(y, torch.ones_like(y))
 
 
-@pytest.mark.parametrize("name", ["self", "cosine", "euclidean", "linear", "region"])
+@pytest.mark.parametrize("name", ["self", "neighbourhood", "cosine", "euclidean", "linear", "region"])
 @pytest.mark.parametrize("size", [(1, 1), (4, 4), (9, 2)], ids=str)
 def test_uniform_attention_is_one_half_at_any_size(name: str, size: tuple[int, int]) -> None:
     flat = image(2, 1, 1).expand(2, CHANNELS, *size)  # every position holds the same: none can be preferred
@@ -170,7 +171,7 @@ def test_a_black_image_is_no_trap(name: str, kind: torch.dtype) -> None:
     assert look(module, black).isfinite().all()
 
 
-@pytest.mark.parametrize("name", ["self", "cosine", "euclidean"])
+@pytest.mark.parametrize("name", ["self", "neighbourhood", "cosine", "euclidean"])
 def test_forward_runs_through_a_fused_kernel(name: str) -> None:
     module, x = make(name), image().contiguous(memory_format=torch.channels_last)
     with torch.no_grad(), sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # raises where only the L x L fallback would do

@@ -73,6 +73,29 @@ def by_score(score: Callable[[dict[str, Tensor], Tensor, Tensor, int], Tensor], 
     return reference
 
 
+def nearest(place: int, length: int, span: int) -> range:
+    first = max(0, min(place - span // 2, length - span))
+    return range(first, min(first + span, length))
+
+
+def neighbourhood(span: int) -> Reference:
+    def reference(p: dict[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        q, k, v = split(p, x, 1)
+        n, (height, width) = len(x), x.shape[2:]
+        w = torch.zeros(n, 1, height * width, height * width, dtype=x.dtype)
+        uniform = torch.zeros(height * width, dtype=x.dtype)
+        for i in range(height * width):
+            rows, columns = nearest(i // width, height, span), nearest(i % width, width, span)
+            seen = [row * width + column for row in rows for column in columns]
+            e = torch.stack([dot(p, q[:, 0, i], k[:, 0, j], 0) for j in seen], 1)
+            w[:, 0, i, seen] = normalised(e, 1)
+            uniform[seen] += 1 / len(seen) / (height * width)
+        received = w.mean((1, 2))
+        return gather(p, x, w, v), w, (received / (received + uniform)).reshape(n, height, width)
+
+    return reference
+
+
 def dot(p: dict[str, Tensor], q: Tensor, k: Tensor, head: int) -> Tensor:
     return (q * k).sum(1) / math.sqrt(q.shape[1])
 
@@ -162,10 +185,10 @@ def gate(p: dict[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return x * s, s, s[:, 0]
 
 
-def region(parts: int) -> Reference:
+def region(parts: int, heads: int = 1) -> Reference:
     def reference(p: dict[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         e = conv1x1(p, "score", conv1x1(p, "embed", x).tanh())
-        w, y, m = torch.zeros_like(e), torch.zeros_like(x), torch.zeros_like(e)
+        w, y, m = torch.zeros_like(e), torch.zeros_like(x), torch.zeros_like(e[:, 0])
         height, width = x.shape[2:]
         down, across = min(parts, height), min(parts, width)
         for a in range(down):
@@ -174,9 +197,11 @@ def region(parts: int) -> Reference:
                 columns = slice(b * width // across, (b + 1) * width // across)
                 w[:, :, rows, columns] = normalised(e[:, :, rows, columns], (2, 3))
                 length = w[0, 0, rows, columns].numel()
-                y[:, :, rows, columns] = length * w[:, :, rows, columns] * x[:, :, rows, columns]
-                m[:, :, rows, columns] = fixed_scale(w[:, :, rows, columns], length)
-        return y, w, m[:, 0]
+                for channel in range(x.shape[1]):
+                    own = w[:, channel // (x.shape[1] // heads), rows, columns]
+                    y[:, channel, rows, columns] = length * own * x[:, channel, rows, columns]
+                m[:, rows, columns] = fixed_scale(w[:, :, rows, columns].sum(1) / heads, length)
+        return y, w, m
 
     return reference
 
@@ -184,6 +209,9 @@ def region(parts: int) -> Reference:
 CASES: list[tuple[str, dict[str, Any], Reference]] = [
     ("self", {}, by_score(dot, 1)),
     ("self", {"heads": 2, "dim": 5}, by_score(dot, 2)),
+    ("neighbourhood", {"heads": 2}, by_score(dot, 2)),
+    ("neighbourhood", {"span": 3}, neighbourhood(3)),
+    ("neighbourhood", {"span": 2}, neighbourhood(2)),
     ("cosine", {"heads": 2}, by_score(cosine, 2)),
     ("euclidean", {"heads": 2}, by_score(euclidean, 2)),
     ("euclidean", {"dim": 3}, by_score(euclidean, 1)),
@@ -198,6 +226,8 @@ CASES: list[tuple[str, dict[str, Any], Reference]] = [
     ("gate", {}, gate),
     ("region", {}, region(1)),
     ("region", {"regions": 2}, region(2)),
+    ("region", {"heads": 4}, region(1, heads=4)),
+    ("region", {"heads": 2, "regions": 2}, region(2, heads=2)),
 ]
 
 

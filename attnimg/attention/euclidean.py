@@ -27,6 +27,6 @@ class EuclideanAttention(SelfAttention):
         eighth = k.square().sum(-1, keepdim=True) / -_COLUMNS  # (N, heads, L, 1)
         return q, torch.cat([k, eighth.expand(*k.shape[:-1], _COLUMNS)], -1), v
 
-    def _gather(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def _gather(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
         # Fused kernels want v as wide as q and k.
-        return super()._gather(q, k, F.pad(v, (0, _COLUMNS)))[..., : self.dim]
+        return super()._gather(q, k, F.pad(v, (0, _COLUMNS)), seen)[..., : self.dim]

@@ -21,6 +21,6 @@ class LinearAttention(SelfAttention):
         _, k, _ = self._qkv(x)
         return k.transpose(-1, -2).softmax(-1)
 
-    def _gather(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def _gather(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
         context = k.softmax(-2).transpose(-1, -2) @ v  # (N, heads, dim, dim)
         return q.softmax(-1) @ context

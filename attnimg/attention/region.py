@@ -1,6 +1,6 @@
 """Region attention: split into regions, weight every position inside its region, recombine.
 
-    e_i = u . tanh(V x_i),    w = softmax(e) inside the region,    y_i = L w_i x_i
+    e_i = u . tanh(V x_i),    w = softmax(e) inside the region,    y_i = L w_i x_i        per head, over its channels
 
 so that the mean of y over a region of L positions is A = sum_i w_i x_i. The score is that of attention pooling for
 multiple-instance learning (Ilse et al. 2018, https://arxiv.org/abs/1802.04712). With one region and a global mean
@@ -19,33 +19,38 @@ from attnimg.attention.scale import to_fixed_scale
 class RegionAttention(nn.Module):
     """Weights positions against the others of their region.
 
-    channels: C of the input. regions: the map is split into regions x regions parts. hidden: width of the score's
-    layer. The score starts at zero: uniform weights, the plain mean.
+    channels: C of the input. heads: number of scores, each for C / heads channels. regions: the map is split into
+    regions x regions parts. hidden: width of the scores' layer. The scores start at zero: uniform weights, the plain
+    mean.
     """
 
     positional = True
 
-    def __init__(self, channels: int, regions: int = 1, hidden: int = 64) -> None:
+    def __init__(self, channels: int, heads: int = 1, regions: int = 1, hidden: int = 64) -> None:
         super().__init__()
+        if channels % heads:
+            raise ValueError(f"{channels} channels do not split into {heads} heads")
+        self.heads = heads
         self.regions = regions
         self.embed = nn.Conv2d(channels, hidden, 1)
-        self.score = nn.Conv2d(hidden, 1, 1, bias=False)
+        self.score = nn.Conv2d(hidden, heads, 1, bias=False)
         nn.init.zeros_(self.score.weight)
 
     def weights(self, x: Tensor) -> Tensor:
-        """Return the weights, N x 1 x H x W, summing to one inside each region."""
-        e = self.score(torch.tanh(self.embed(x)))  # (N, 1, H, W)
+        """Return the weights, N x heads x H x W, summing to one inside each region."""
+        e = self.score(torch.tanh(self.embed(x)))  # (N, heads, H, W)
         return self._softmax(e.float() if e.dtype in (torch.float16, torch.bfloat16) else e)
 
     def map(self, x: Tensor) -> Tensor:
-        """Return the weights on the fixed scale, N x H x W; 0.5 is the region's uniform weight."""
-        w = self.weights(x)
-        return to_fixed_scale(w * self._sizes(w), 1).squeeze(1)
+        """Return the heads' mean weights on the fixed scale, N x H x W; 0.5 is the region's uniform weight."""
+        w = self.weights(x).mean(1)
+        return to_fixed_scale(w * self._sizes(w), 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Weight the positions of x, N x C x H x W, so that the mean over each region is its weighted sum."""
         w = self.weights(x)
-        return x * (w * self._sizes(w)).to(x.dtype)
+        w = (w * self._sizes(w)).to(x.dtype)
+        return (x.unflatten(1, (self.heads, -1)) * w[:, :, None]).flatten(1, 2)
 
     def _edges(self, length: int) -> list[tuple[int, int]]:
         parts = min(self.regions, length)
@@ -63,7 +68,7 @@ class RegionAttention(nn.Module):
     def _sizes(self, w: Tensor) -> Tensor:
         """Positions in the region that each position belongs to, H x W."""
         if self.regions == 1:
-            return w.new_full((), w.shape[2] * w.shape[3])
-        heights = w.new_tensor([bottom - top for top, bottom in self._edges(w.shape[2]) for _ in range(bottom - top)])
-        widths = w.new_tensor([right - left for left, right in self._edges(w.shape[3]) for _ in range(right - left)])
+            return w.new_full((), w.shape[-2] * w.shape[-1])
+        heights = w.new_tensor([bottom - top for top, bottom in self._edges(w.shape[-2]) for _ in range(bottom - top)])
+        widths = w.new_tensor([right - left for left, right in self._edges(w.shape[-1]) for _ in range(right - left)])
         return heights[:, None] * widths

@@ -7,6 +7,7 @@ The residual form and its use at the end of a CNN follow non-local networks (Wan
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -40,13 +41,19 @@ class SelfAttention(nn.Module):
         q, k, v = qkv.transpose(-1, -2).unbind(1)  # each (N, heads, L, dim)
         return q, k, v
 
-    def _gather(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return F.scaled_dot_product_attention(q, k, v, scale=self.dim**-0.5)
+    def _seen(self, x: Tensor) -> Tensor | None:
+        """Which keys (columns) each query (row) sees, L x L; None: all."""
+        return None
+
+    def _gather(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, seen, scale=self.dim**-0.5)
 
     def weights(self, x: Tensor) -> Tensor:
         """Return the attention of each query (row) over all keys, N x heads x L x L; rows sum to one."""
         q, k, _ = self._qkv(x)
         score: Tensor = q @ k.transpose(-1, -2) * self.dim**-0.5
+        if (seen := self._seen(x)) is not None:
+            score = score.masked_fill(~seen, -torch.inf)
         return score.softmax(-1)
 
     def map(self, x: Tensor) -> Tensor:
@@ -58,7 +65,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Add to x, N x C x H x W, what each position gathers."""
         n, _, h, w = x.shape
-        y = self._gather(*self._qkv(x))  # (N, heads, L, dim)
+        y = self._gather(*self._qkv(x), self._seen(x))  # (N, heads, L, dim)
         y = y.transpose(-1, -2).reshape(n, self.heads * self.dim, h, w)
         out: Tensor = x + self.project(y)
         return out

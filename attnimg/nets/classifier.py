@@ -1,7 +1,8 @@
 """The classifier: backbone, attention pooling, logits.
 
 A region attention with one region decides what the pooled features are made of: the mean of its output is sum_i w_i
-x_i, so its map says how much each position counts, and that map is what overlays draw.
+x_i, with weights w of its own for each head's share of the channels. Its map, the mean over the heads, says how much each
+position counts, and is what overlays draw.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from attnimg.nets.backbone import Backbone, BackboneConfig, conv_norm
 class ClassifierConfig:
     """What a classifier looks like.
 
-    classes: number of logits. width: channels of the pooled features. pooling: mechanism before the mean. dropout: of
-    the pooled features.
+    classes: number of logits. width: channels of the pooled features. pooling: mechanism before the mean. heads: of
+    "region" there. dropout: of the pooled features.
     """
 
     classes: int = 200
     width: int = 384
     pooling: str = "region"
+    heads: int = 1
     dropout: float = 0.0
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
 
@@ -38,7 +40,8 @@ class Classifier(nn.Module):
         self.config = config
         self.backbone = Backbone(config.backbone)
         self.expand = conv_norm(config.backbone.widths[-1], config.width, 1)
-        self.attention = attention.build(config.pooling, config.width)
+        options = {"heads": config.heads} if config.pooling == "region" else {}
+        self.attention = attention.build(config.pooling, config.width, **options)
         self.dropout = nn.Dropout(config.dropout)
         self.logits = nn.Linear(config.width, config.classes)
 

@@ -1,8 +1,8 @@
 """The segmenter: the backbone's context, and a decoder whose attention gates choose what detail to let through.
 
-The backbone ends at a sixteenth of the photo's size in self-attention, by which each place gathers from all others. All
-that is decoded starts from this, so the map that overlays draw is what each place receives. A gate then weights the
-features by how much each place is to count; with training it opens nearly everywhere. The decoder
+The backbone ends at a sixteenth of the photo's size in self-attention, by which each place gathers from a wide
+neighbourhood. All that is decoded starts from this, so the map that overlays draw is what each place receives. A gate
+then weights the features by how much each place is to count; with training it opens nearly everywhere. The decoder
 doubles the size step by step, as a U-net does (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597); at each step
 a gate, told by the deeper map, weights the positions of the backbone's finer one before the two are added (Attention
 U-Net, Oktay et al. 2018, https://arxiv.org/abs/1804.03999).
@@ -35,7 +35,11 @@ class SegmenterConfig:
     dropout: float = 0.1
     backbone: BackboneConfig = field(
         default_factory=lambda: BackboneConfig(
-            widths=(32, 64, 128, 192), depths=(1, 2, 3, 2), channel_attention="none", heads=8
+            widths=(32, 64, 128, 192),
+            depths=(1, 2, 3, 2),
+            channel_attention="none",
+            spatial_attention="neighbourhood",  # photos are larger than the crops that it learns from
+            heads=8,
         )
     )
 
