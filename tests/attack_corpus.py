@@ -1,4 +1,4 @@
-"""Hostile files, made from nothing but a seed: damaged ones of every format that is read, bombs, and impostors.
+"""Hostile files, made from nothing but a seed: damaged ones of every format that is read.
 
 Half of the damage knows the container: blocks are dropped, repeated, swapped, nested or given another's content, and
 lengths and checksums are made right again, or else most of it would be turned away at the first one.
@@ -7,46 +7,17 @@ lengths and checksums are made right again, or else most of it would be turned a
 from __future__ import annotations
 
 import io
-import struct
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 
 import cv2
 import numpy as np
+from container_blocks import CONTAINERS
+from containers import icc_chunk, matrix_profile
 from PIL import Image, ImageCms
-
-Blocks = list[bytes]
 
 _NUMBERS = (0, 1, 2, 7, 8, 12, 13, 255, 256, 32767, 32768, 65535, 2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1)
 _HEAD = 300  # bytes from the start, where the structure of small files is
-
-
-def chunk(name: bytes, data: bytes) -> bytes:
-    """A chunk of a PNG."""
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
-def png(width: int, height: int, rows: bytes, *extra: bytes, bits: int = 8, colour: int = 2) -> bytes:
-    """A PNG of given zlib data, with chunks before it."""
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + b"".join(extra) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-
-
-def tiff(entries: list[tuple[int, int, int, int]], rest: bytes = b"", after: int = 0) -> bytes:
-    """A TIFF of one directory: (tag, type, count, value or offset), and what stands behind it."""
-    packed = b"".join(struct.pack("<HHII", *entry) for entry in sorted(entries))
-    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + packed + struct.pack("<I", after) + rest
-
-
-def tiff_data(count: int) -> int:
-    """Where what stands behind a directory of so many entries begins."""
-    return 8 + 2 + 12 * count + 4
-
-
-def segment(marker: int, data: bytes) -> bytes:
-    """A segment of a JPEG."""
-    return bytes([255, marker]) + struct.pack(">H", len(data) + 2) + data
 
 
 def encode(image: Image.Image, form: str, **options: object) -> bytes:
@@ -129,27 +100,6 @@ def with_chunk(image: bytes, extra: bytes) -> bytes:
     return image[:33] + extra + image[33:]
 
 
-def icc_chunk(profile: bytes) -> bytes:
-    return chunk(b"iCCP", b"x\0\0" + zlib.compress(profile))
-
-
-def matrix_profile(curves: bytes = b"curv\0\0\0\0\0\0\0\1\2\0", colour: float = 0.3) -> bytes:
-    """An ICC profile of three primaries and one curve for all of them (ICC.1:2022, 7)."""
-    fixed = int(colour * 65536)
-    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
-    xyz = [b"XYZ \0\0\0\0" + struct.pack(">3i", *(fixed * (1 + (i == j)) for j in range(3))) for i in range(3)]
-    tags = [(b"wtpt", white), *zip((b"rXYZ", b"gXYZ", b"bXYZ"), xyz, strict=True)]
-    tags += [(name, curves) for name in (b"rTRC", b"gTRC", b"bTRC")]
-    at, table, data = 132 + 12 * len(tags), b"", b""
-    for name, content in tags:
-        content = content.ljust(-(-len(content) // 4) * 4, b"\0")
-        table += name + struct.pack(">II", at + len(data), len(content))
-        data += content
-    head = struct.pack(">I4sI4s4s4s", at + len(data), b"lcms", 0x04300000, b"mntr", b"RGB ", b"XYZ ")
-    head += bytes(12) + b"acsp" + bytes(28) + struct.pack(">3i", 63190, 65536, 54061) + bytes(48)
-    return head + struct.pack(">I", len(tags)) + table + data
-
-
 def mutate(data: bytes, others: list[bytes], rng: np.random.Generator) -> bytes:
     """One to four kinds of damage at once."""
     for _ in range(int(rng.integers(1, 5))):
@@ -213,7 +163,7 @@ def _splice(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
 
 def _blocks(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
     """Damage the blocks of a container and leave their lengths and checksums right."""
-    known = next((ways for is_it, *ways in _CONTAINERS if is_it(data)), None)
+    known = next((ways for is_it, *ways in CONTAINERS if is_it(data)), None)
     if known is None:
         return _flip(data, other, rng)
     split, join = known
@@ -237,179 +187,4 @@ def _blocks(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
     return join(blocks)
 
 
-def _split_png(data: bytes) -> Blocks:
-    blocks, at = [], 8
-    while at + 12 <= len(data):
-        end = at + 8 + int.from_bytes(data[at : at + 4], "big")
-        blocks.append(data[at + 4 : end])
-        at = end + 4
-    return blocks
-
-
-def _join_png(blocks: Blocks) -> bytes:
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(block[:4], block[4:]) for block in blocks)
-
-
-def _split_jpeg(data: bytes) -> Blocks:
-    blocks, at = [], 2
-    while at + 4 <= len(data) and data[at] == 255 and data[at + 1] != 0xDA:
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        blocks.append(data[at : at + 2] + b"\0\0" + data[at + 4 : end])  # as in others, four bytes are the block's name
-        at = end
-    return [*blocks, data[at:]]
-
-
-def _join_jpeg(blocks: Blocks) -> bytes:
-    made = b"".join(segment(block[1], block[4:65000]) for block in blocks[:-1] if len(block) > 3)
-    return b"\xff\xd8" + made + blocks[-1]
-
-
-def _split_riff(data: bytes) -> Blocks:
-    blocks, at = [], 12
-    while at + 8 <= len(data):
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
-        blocks.append(data[at : at + 4] + data[at + 8 : at + 8 + size])
-        at += 8 + size + size % 2
-    return blocks
-
-
-def _join_riff(blocks: Blocks) -> bytes:
-    made = b"".join(b[:4] + struct.pack("<I", max(len(b) - 4, 0)) + b[4:] + bytes(len(b) % 2) for b in blocks)
-    return b"RIFF" + struct.pack("<I", len(made) + 4) + b"WEBP" + made
-
-
-def _split_boxes(data: bytes) -> Blocks:
-    blocks, at = [], 0
-    while at + 8 <= len(data):
-        size = max(int.from_bytes(data[at : at + 4], "big"), 8)
-        blocks.append(data[at + 4 : at + size])
-        at += size
-    return blocks
-
-
-def _join_boxes(blocks: Blocks) -> bytes:
-    return b"".join(struct.pack(">I", len(block) + 4) + block for block in blocks)
-
-
-def _split_tiff(data: bytes) -> Blocks:
-    """The entries of the first directory, and last all that is not one."""
-    order = "<" if data[:2] == b"II" else ">"
-    (at,) = struct.unpack_from(order + "I", data, 4)
-    if not 8 <= at <= len(data) - 2:
-        return []
-    (count,) = struct.unpack_from(order + "H", data, at)
-    entries = [data[start : start + 12] for start in range(at + 2, min(at + 2 + 12 * count, len(data) - 12), 12)]
-    return [*entries, data]
-
-
-def _join_tiff(blocks: Blocks) -> bytes:
-    """The directory anew at the end: so everything else stays where it was."""
-    *entries, data = blocks
-    order, at = ("<" if data[:2] == b"II" else ">"), len(data)
-    entries = [entry[:12].ljust(12, b"\0") for entry in entries]
-    directory = struct.pack(order + "H", len(entries)) + b"".join(entries) + bytes(4)
-    return data[:4] + struct.pack(order + "I", at) + data[8:] + directory
-
-
-_CONTAINERS: list[tuple[Callable[[bytes], bool], Callable[[bytes], Blocks], Callable[[Blocks], bytes]]] = [
-    (lambda data: data[:4] == b"\x89PNG", _split_png, _join_png),
-    (lambda data: data[:2] == b"\xff\xd8", _split_jpeg, _join_jpeg),
-    (lambda data: data[8:12] == b"WEBP", _split_riff, _join_riff),
-    (lambda data: data[4:8] == b"ftyp", _split_boxes, _join_boxes),
-    (lambda data: data[:4] in (b"II*\0", b"MM\0*") and len(data) > 8, _split_tiff, _join_tiff),
-]
 _DAMAGE = (_flip, _flip, _cut, _number, _number, _blank, _remove, _repeat, _splice, *[_blocks] * 6)
-
-
-def bombs() -> Iterator[tuple[str, bytes, set[str]]]:
-    """Small files that ask for much, made one at a time: name, content, and what may become of them."""
-    row, zeros, jpeg = zlib.compress(bytes(31 * 30)), zlib.compress(bytes(1 << 25), 1), make_seeds()["rich.jpg"]
-    start = jpeg.rindex(b"\xff\xda")
-    rationals = struct.pack("<HHIII", 1, 0x0112, 5, 1 << 18, 26) + bytes(4) + b"\1" * (1 << 21)
-    yield "giant.png", png(40_000, 40_000, row), {"too-large"}
-    yield "giant_deep.png", png(13_000, 13_000, row, bits=16), {"too-large"}
-    yield "giant.webp", _flat_webp(16383), {"too-large"}
-    yield "long.png", png(10, 30, zeros), {"ok"}
-    yield "text.png", png(10, 30, row, chunk(b"zTXt", b"a\0\0" + zeros)), {"damaged"}
-    yield "xmp.png", png(10, 30, row, chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zeros)), {"damaged"}
-    yield "profile.png", png(10, 30, row, chunk(b"iCCP", b"a\0\0" + zeros)), {"damaged"}
-    packed = icc_chunk(bytes(1 << 20))
-    yield "profiles.png", png(10, 30, row, *[packed] * 5000), {"damaged"}
-    yield "crumbs.png", png(10, 30, row, *[chunk(b"abCd", b"")] * 300_000), {"damaged"}
-    yield "late_crumbs.png", png(10, 30, row)[:-12] + chunk(b"IDAT", b"") * 300_000, {"damaged"}
-    yield "exif.png", png(10, 30, row, chunk(b"eXIf", b"II*\0\x08\0\0\0" + rationals)), {"ok"}
-    yield "fill.jpg", b"\xff\xd8" + b"\xff" * 10_000_000 + jpeg[2:], {"damaged"}
-    yield "crumbs.jpg", b"\xff\xd8" + segment(0xFE, b"") * 1_000_000 + jpeg[2:], {"damaged"}
-    yield "exif.jpg", b"\xff\xd8" + segment(0xE1, b"Exif\0\0" + bytes(65_000)) * 1000 + jpeg[2:], {"too-large"}
-    yield "profile.jpg", b"\xff\xd8" + segment(0xE2, b"ICC_PROFILE\0\1\2" + bytes(65_000)) * 600, {"too-large"}
-    yield "scans.jpg", jpeg[:-2] + jpeg[start:-2] * 1000 + jpeg[-2:], {"damaged"}
-    pair = make_seeds()["pair.jpg"]
-    at = pair.index(b"\xff\xda")
-    scan = b"\xff\xda\0\x08\1\1\0\0\x3f\0" + bytes(50)
-    yield "scans_of_pair.jpg", pair[:at] + scan * 1000 + pair[at:], {"damaged"}
-    yield "strips.tif", grey_tiff((273, 4, 1 << 21, None), bytes(1 << 23)), {"damaged"}
-    overlapping = [(256, 4, 1, 1000), (257, 4, 1, 1000), (278, 4, 1, 999), (273, 4, 60_000, None)]
-    yield "overlap.tif", grey_tiff(*overlapping, struct.pack("<I", 8) * 300_000), {"damaged"}
-    yield "resolution.tif", grey_tiff((282, 5, 1 << 20, None), b"\1" * (1 << 23)), {"damaged"}
-    below = struct.pack("<HHHI", 1, 0x829A, 5, 1 << 18)
-    yield "exif.tif", grey_tiff((34665, 4, 1, None), below + b"\0\0\4\0\0\0\0\0" + b"\1" * (1 << 22)), {"damaged"}
-    yield "bits.tif", grey_tiff((258, 3, 1 << 22, None), bytes(1 << 23)), {"damaged"}
-    yield "loop.tif", grey_tiff((34665, 4, 1, 8), (34853, 4, 1, 8), (330, 4, 1, 8), bytes(5000)), {"ok", "damaged"}
-    yield "profile.tif", grey_tiff((34675, 7, 1 << 25, None), bytes(1 << 25)), {"ok"}
-    yield "samples.tif", grey_tiff((277, 4, 1, 1 << 31), bytes(5000)), {"damaged"}
-    yield "crumbs.gif", _after_palette(bytes(1_000_000)), {"damaged"}
-    yield "texts.gif", _after_palette(b"!\xfe\1a\0" * 500_000), {"damaged"}
-    yield "packed.bmp", _packed_bmp(b"\0\0" * 1_100_000), {"damaged"}
-    first, *others = _split_riff(make_seeds()["lossy.webp"])
-    yield "crumbs.webp", _join_riff([first, *[b"abcd"] * 200_000, *others]), {"damaged"}
-    yield (
-        "narrow.tif",
-        grey_tiff((256, 4, 1, 1), (257, 4, 1, 3_000_000), (278, 4, 1, 3_000_000), bytes(3 << 20)),
-        {"ok"},
-    )
-
-
-def _flat_webp(side: int) -> bytes:
-    """One colour in a few bytes: five codes of one symbol each (RFC 9649, 3.7.2.1.1), and no bits for the pixels."""
-    bits, at = 0, 0
-    fields = [(0x2F, 8), (side - 1, 14), (side - 1, 14), (0, 1), (0, 3), (0, 1), (0, 1), (0, 1)]
-    for value, width in [*fields, *[(1, 1), (0, 1), (0, 1), (0, 1)] * 5]:
-        bits |= value << at
-        at += width
-    return _join_riff([b"VP8L" + bits.to_bytes(-(-at // 8), "little")])
-
-
-def grey_tiff(*entries: object) -> bytes:
-    """A grey TIFF of 64 x 64, with some entries set; None is where the last argument lies, which stands behind."""
-    *changed, rest = entries
-    tags = {256: (4, 1, 64), 257: (4, 1, 64), 258: (3, 1, 8), 259: (3, 1, 1), 262: (3, 1, 1), 273: (4, 1, 8)}
-    tags |= {277: (3, 1, 1), 278: (4, 1, 64), 279: (4, 1, 4096)}
-    tags |= {tag: given for tag, *given in changed}
-    behind = tiff_data(len(tags))
-    return tiff([(tag, kind, count, behind if at is None else at) for tag, (kind, count, at) in tags.items()], rest)
-
-
-def _after_palette(blocks: bytes) -> bytes:
-    gif = make_seeds()["still.gif"]
-    at = 13 + 3 * 2 ** ((gif[10] & 7) + 1)
-    return gif[:at] + blocks + gif[at:]
-
-
-def _packed_bmp(runs: bytes) -> bytes:
-    head = struct.pack("<IiiHHIIiiII", 40, 2000, 2000, 1, 8, 1, 0, 0, 0, 256, 0)
-    return struct.pack("<2sIHHI", b"BM", 0, 0, 0, 1078) + head + bytes(1024) + runs
-
-
-IMPOSTORS = {
-    "svg": b'<?xml version="1.0"?><!DOCTYPE svg [<!ENTITY a "&a;&a;">]><svg xmlns="http://www.w3.org/2000/svg">&a;</svg>',
-    "pdf": b"%PDF-1.7\n1 0 obj << /Type /Catalog /Pages 1 0 R >> endobj\ntrailer << /Root 1 0 R /Prev 0 >>\n%%EOF",
-    "ps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99999 99999\n{ } loop\n",
-    "html": b"<!doctype html><img src=x onerror=alert(1)>" + b"<div>" * 1000,
-    "elf": b"\x7fELF\2\1\1" + bytes(9) + b"\2\0\x3e\0" + bytes(100),
-    "zip": b"PK\3\4" + bytes(60),
-    "text": b"BMW and other cars",
-    "pickle": b"\x80\x04\x95" + bytes(60),
-    "byte": b"\xff",
-    "zeros": bytes(1000),
-    "ftyp": b"\0\0\0\x18ftypmp42" + bytes(100),
-}

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
+from tiny_data import make_classes, make_pairs, make_scenes
+from watch_thread import QUICK, Start, Watch, write
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 # A shell that starts the tests in the background makes them, and what they start, deaf to Ctrl-C.
@@ -20,18 +26,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 Run = Callable[..., tuple[int, str, str]]
 
 
-def make_classes(root: Path, per_class: int = 24, size: int = 32, seed: int = 0) -> Path:
-    """Write DATA/train and DATA/val of three classes that differ by colour, as PNG."""
-    rng = np.random.default_rng(seed)
-    for part, count in (("train", per_class), ("val", 8)):
-        for channel, name in enumerate(["blue_sky", "grass", "rose"]):
-            folder = root / part / name
-            folder.mkdir(parents=True)
-            for i in range(count):
-                pixels = rng.integers(0, 120, (size, size, 3), dtype=np.uint8)
-                pixels[..., 2 - channel] += 100
-                Image.fromarray(pixels).save(folder / f"{i:03}.png")
-    return root
+def records(out: str) -> list[dict[str, Any]]:
+    """Return what a command printed, a JSON object per line."""
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def files(folder: Path) -> list[str]:
+    """Return the paths of all files below a folder, sorted."""
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +42,33 @@ def _limit_of_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
 
 
+@pytest.fixture
+def no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    gc.collect()  # ends a stream that a failed test left open
+    deadline = time.monotonic() + 5
+    while set(threading.enumerate()) - before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert set(threading.enumerate()) <= before
+
+
 @pytest.fixture(scope="session")
 def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data set of three classes by colour; read only."""
     return make_classes(tmp_path_factory.mktemp("classes"))
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data set of six pairs of photos and two to validate; read only."""
+    return make_pairs(tmp_path_factory.mktemp("pairs"))
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data set of six scenes and two to validate; read only."""
+    return make_scenes(tmp_path_factory.mktemp("scenes"))
 
 
 @pytest.fixture
@@ -67,19 +92,18 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a tiny model with random weights, 6 classes."""
-    import dataclasses
-
     import torch
 
     from attnimg import checkpoints
     from attnimg.nets.backbone import BackboneConfig
+    from attnimg.nets.build import describe
     from attnimg.nets.classifier import Classifier, ClassifierConfig
 
     torch.manual_seed(0)
     config = ClassifierConfig(classes=6, width=8, backbone=BackboneConfig(widths=(4, 8), depths=(1, 1)))
     header = {
         "task": "classify",
-        "architecture": {"name": "classifier", **dataclasses.asdict(config)},
+        "architecture": describe(config),
         "classes": [{"id": f"n{i}", "label": f"some/thing {i}"} for i in range(6)],
         "preprocessing": {"mean": [0.5] * 3, "std": [0.25] * 3, "size": 32},
         "temperature": 1.0,
@@ -94,23 +118,98 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a tiny enhancer with random weights; it brightens about fivefold."""
     import torch
+    from tiny_nets import ENHANCER, ENHANCER_HEADER
 
     from attnimg import checkpoints
     from attnimg.nets.build import describe
-    from attnimg.nets.enhancer import Enhancer, EnhancerConfig
+    from attnimg.nets.enhancer import Enhancer
 
     torch.manual_seed(0)
-    config = EnhancerConfig(thumbnail=32, look=(8, 8, 8), widths=(8, 8, 8), depths=(1, 1, 1), heads=2)
-    net = Enhancer(config)
+    net = Enhancer(ENHANCER)
     for parameter in net.parameters():
         if not parameter.any():  # what begins at zero would leave parts of the net unseen
             torch.nn.init.normal_(parameter, std=0.02)
-    header = {
-        "task": "enhance",
-        "architecture": describe(config),
-        "preprocessing": {"size": 32},
-        "attention": "look.attention",
-    }
+    header = {"task": "enhance", "architecture": describe(ENHANCER), **ENHANCER_HEADER}
     path = tmp_path_factory.mktemp("weights") / "dim.safetensors"
     checkpoints.write(path, header, net.state_dict())
     return path
+
+
+@pytest.fixture
+def enhance(run: Run, night: Path) -> Run:
+    """Run `attnimg enhance` with `night`."""
+    return lambda *args: run("enhance", *args, "--model", night, "--device", "cpu")
+
+
+@pytest.fixture
+def each_format(tmp_path: Path) -> Path:
+    """Return a folder with a dark photo of each format, changed long ago."""
+    from dark_photos import FORMATS, LONG_AGO, dark
+
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    for seed, (name, format_) in enumerate(FORMATS.items()):
+        dark(seed).save(folder / name, format_)
+        os.utime(folder / name, (LONG_AGO, LONG_AGO))
+    return folder
+
+
+@pytest.fixture
+def lane(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a segmenter that tells classes by their colours, as `by_color.py` has it; it loads in this process."""
+    from by_color import HEADER, ByColor, ByColorConfig
+
+    from attnimg import checkpoints
+    from attnimg.nets import build
+
+    monkeypatch.setitem(build.NETS, "segmenter", (ByColorConfig, ByColor))  # type: ignore[arg-type]
+    path = tmp_path_factory.mktemp("weights") / "lane.safetensors"
+    checkpoints.write(path, HEADER, ByColor(ByColorConfig()).state_dict())
+    return path
+
+
+@pytest.fixture
+def segment(run: Run, lane: Path) -> Run:
+    """Run `attnimg segment` with `lane`."""
+    return lambda *args: run("segment", *args, "--model", lane, "--device", "cpu")
+
+
+@pytest.fixture
+def painted(tmp_path: Path) -> Path:
+    """Return a folder of two photos whose masks are known: `by_color.scene`, and all road."""
+    from by_color import COLORS, ROAD, scene
+
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    Image.fromarray(COLORS[scene()]).save(folder / "a.png")
+    Image.new("RGB", (80, 40), tuple(COLORS[ROAD])).save(folder / "sub" / "b.jpg", quality=95)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a weight file of which `weight_files.py` makes spoilt copies; read only."""
+    from weight_files import write_whole
+
+    return write_whole(tmp_path_factory.mktemp("whole") / "whole.safetensors")
+
+
+@pytest.fixture
+def start_watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Start a watch of a folder with one image in it, and return when it has begun."""
+    watches: list[Watch] = []
+    monkeypatch.setattr("attnimg.images.watch.SETTLE", QUICK)
+
+    def start(*inputs: Path, ready: bool = True, **options: object) -> Watch:
+        folder = inputs[0] if inputs else tmp_path / "in"
+        folder.mkdir(exist_ok=True)
+        if ready:
+            write(folder / "first.jpg", old=True)
+        watches.append(Watch(*(inputs or [folder]), **options))
+        if ready:
+            assert watches[-1].names(1) == ["first.jpg"]
+        return watches[-1]
+
+    yield start
+    for started in watches:
+        started.stop()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import Run
+from containers import png
 from PIL import Image
 
 GOOD = ["a.jpg", "b.png", "c [red]bold.jpg", "d\nline.jpg", "e\x1b[31m.webp", "sub/f.jpg"]
@@ -20,16 +20,9 @@ def photo(seed: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 56, 3), dtype=np.uint8))
 
 
-def bomb(width: int, height: int) -> bytes:
+def bomb() -> bytes:
     """A PNG that claims a size and holds next to nothing."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 64)) + chunk(b"IEND", b"")
-    )
+    return png(40_000, 40_000, zlib.compress(bytes(64)))
 
 
 @pytest.fixture
@@ -53,7 +46,7 @@ def bad(tmp_path: Path) -> dict[str, str]:
     (folder / "cut.jpg").write_bytes(data[: len(data) // 2])
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "text.jpg").write_text("this is no picture")
-    (folder / "bomb.png").write_bytes(bomb(40_000, 40_000))
+    (folder / "bomb.png").write_bytes(bomb())
     (folder / "page.png").write_text("<html></html>")
     (folder / "gone.jpg").symlink_to(folder / "nowhere.jpg")
     Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.jpg")).write_bytes(data[:300])

@@ -100,7 +100,7 @@ def test_each_bad_file_has_its_record_and_the_others_are_done(
     (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (folder / "text.jpg").write_text("this is no picture")
     (folder / "empty.png").write_bytes(b"")
-    (folder / "bomb.png").write_bytes(bomb(40_000, 40_000))
+    (folder / "bomb.png").write_bytes(bomb())
     (folder / "gone.jpg").symlink_to(folder / "nowhere.jpg")
     (folder / "notes.txt").write_text("left alone")
 

@@ -9,36 +9,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_nets import CLASSIFIER, CLASSIFIER_HEADER, random_classifier
 
 import attnimg
 from attnimg import checkpoints
 from attnimg.attention import mechanisms
 from attnimg.errors import Unavailable, UsageError
 from attnimg.images.square import fit_square
-from attnimg.nets.backbone import BackboneConfig
 from attnimg.nets.classifier import Classifier as Net
-from attnimg.nets.classifier import ClassifierConfig
-from attnimg.tasks.classify import Classifier, Prepared, load_classifier
+from attnimg.tasks.classify import Prepared, load_classifier
 from attnimg.tasks.device import prepare_net
 
 SAMPLES = sorted(p for p in (Path(__file__).parent.parent / "samples").iterdir() if p.suffix in {".jpg", ".png"})
-CONFIG = ClassifierConfig(classes=3, width=16, backbone=BackboneConfig(widths=(8, 16), depths=(1, 1)))
-HEADER = {
-    "classes": [{"id": str(i), "label": f"class {i}"} for i in range(3)],
-    "preprocessing": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "size": 32, "fit": "centre square"},
-    "temperature": 0.5,
-    "attention": "attention",
-}
-
-
-def build(views: int = 1) -> Classifier:
-    """A net with random weights, batch statistics and attention, so that nothing is trivially uniform."""
-    torch.manual_seed(0)
-    net = Net(CONFIG)
-    for name, value in net.state_dict().items():
-        if value.is_floating_point():
-            value.copy_(torch.rand_like(value) + 0.5 if "running_var" in name else torch.randn_like(value) * 0.3)
-    return Classifier(net, HEADER, model="random", views=views).to("cpu")
 
 
 def photo(width: int, height: int, seed: int = 0) -> np.ndarray:
@@ -46,7 +28,7 @@ def photo(width: int, height: int, seed: int = 0) -> np.ndarray:
 
 
 def test_batch_composition_changes_no_score() -> None:
-    classifier = load_classifier(device="cpu") if checkpoints.available() else build()
+    classifier = load_classifier(device="cpu") if checkpoints.available() else random_classifier()
     pictures = [classifier.prepare(photo(80 + 7 * i, 64 + i, seed=i)) for i in range(13)]
     together = classifier.predict(pictures)
     for size in (1, 4, 6):
@@ -56,7 +38,7 @@ def test_batch_composition_changes_no_score() -> None:
 
 
 def test_scores_are_probabilities_best_first() -> None:
-    classifier = build()
+    classifier = random_classifier()
     (scores,) = classifier.predict([classifier.prepare(photo(50, 40))])
     assert scores.probabilities.sum() == pytest.approx(1, abs=1e-5)
     best = classifier.best(scores, topk=3)
@@ -69,18 +51,18 @@ def test_scores_are_probabilities_best_first() -> None:
 
 def test_views_lie_along_the_longer_side() -> None:
     wide, tall = photo(96, 32), photo(32, 96)
-    classifier = build(views=3)
+    classifier = random_classifier(views=3)
     prepared = classifier.prepare(wide)
     assert prepared.views.shape == (3, 32, 32, 3)
     for i, view in enumerate(prepared.views):
         assert np.array_equal(view, wide[:, 32 * i : 32 * i + 32])
     assert np.array_equal(classifier.prepare(tall).views[2], tall[64:])
     assert len(classifier.prepare(photo(40, 40)).views) == 1
-    assert np.array_equal(build().prepare(wide).views[0], wide[:, 32:64])
+    assert np.array_equal(random_classifier().prepare(wide).views[0], wide[:, 32:64])
 
 
 def test_several_views_average_their_probabilities() -> None:
-    classifier, wide = build(views=3), photo(96, 32)
+    classifier, wide = random_classifier(views=3), photo(96, 32)
     prepared = classifier.prepare(wide)
     single = classifier.predict([Prepared(v[None], (0.5,), (32, 32)) for v in prepared.views])
     (scores,) = classifier.predict([prepared])
@@ -88,7 +70,7 @@ def test_several_views_average_their_probabilities() -> None:
 
 
 def test_attention_covers_the_picture_and_says_where_no_view_looked() -> None:
-    classifier = build()
+    classifier = random_classifier()
     scores = classifier.predict([classifier.prepare(photo(96, 32)), classifier.prepare(photo(32, 32))], attention=True)
     wide, square = (s.attention for s in scores)
     assert wide is not None
@@ -100,7 +82,8 @@ def test_attention_covers_the_picture_and_says_where_no_view_looked() -> None:
     assert not np.isnan(wide[:, width // 3 : 2 * width // 3]).any()
     assert not np.isnan(square).any()
     assert 0 <= square.min() < square.max() <= 1
-    (all_seen,) = build(views=3).predict([build(views=3).prepare(photo(90, 40))], attention=True)
+    several = random_classifier(views=3)
+    (all_seen,) = several.predict([several.prepare(photo(90, 40))], attention=True)
     assert all_seen.attention is not None
     assert not np.isnan(all_seen.attention).any()
 
@@ -108,7 +91,7 @@ def test_attention_covers_the_picture_and_says_where_no_view_looked() -> None:
 def test_too_little_memory_for_a_batch_is_said_as_python_does_and_fewer_pictures_fit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    classifier = build()
+    classifier = random_classifier()
     prepared = [classifier.prepare(photo(50, 40, seed)) for seed in range(4)]
     plenty = classifier.predict(prepared)
     forward = classifier._net.forward
@@ -127,7 +110,7 @@ def test_too_little_memory_for_a_batch_is_said_as_python_does_and_fewer_pictures
 
 
 def test_attention_changes_no_score() -> None:
-    classifier = build()
+    classifier = random_classifier()
     prepared = [classifier.prepare(photo(50, 40, seed)) for seed in range(3)]
     for a, b in zip(classifier.predict(prepared), classifier.predict(prepared, attention=True), strict=True):
         assert np.array_equal(a.probabilities, b.probabilities)
@@ -136,7 +119,7 @@ def test_attention_changes_no_score() -> None:
 
 def test_folding_batch_norms_changes_nothing() -> None:
     torch.manual_seed(0)
-    net = Net(CONFIG)
+    net = Net(CLASSIFIER)
     net.train()(torch.randn(8, 3, 32, 32))  # statistics other than the initial ones
     net.eval()
     x = torch.randn(2, 3, 32, 32)
@@ -148,7 +131,7 @@ def test_folding_batch_norms_changes_nothing() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 90), (7, 3), (33, 64)])
 def test_any_size_is_classified(size: tuple[int, int]) -> None:
-    classifier = build(views=2)
+    classifier = random_classifier(views=2)
     (scores,) = classifier.predict([classifier.prepare(photo(*size))], attention=True)
     assert np.isfinite(scores.probabilities).all()
 
@@ -165,7 +148,7 @@ def test_scaling_down_averages() -> None:
 
 
 def test_python_api_takes_images_arrays_and_lists() -> None:
-    classifier, pixels = build(), photo(50, 40)
+    classifier, pixels = random_classifier(), photo(50, 40)
     one = classifier(Image.fromarray(pixels))
     assert one == classifier(pixels)
     several = classifier([pixels, pixels], topk=2)
@@ -187,16 +170,16 @@ def test_python_api_takes_images_arrays_and_lists() -> None:
 )
 def test_what_is_not_there_is_said(options: dict[str, str], error: type[Exception], tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
-    header = {**HEADER, "task": "classify", "architecture": {"name": "classifier", **asdict(CONFIG)}}
-    checkpoints.write(path, header, Net(CONFIG).state_dict())
+    header = {**CLASSIFIER_HEADER, "task": "classify", "architecture": {"name": "classifier", **asdict(CLASSIFIER)}}
+    checkpoints.write(path, header, Net(CLASSIFIER).state_dict())
     with pytest.raises(error):
         load_classifier(**{"model": str(path), **options})
 
 
 def test_weights_that_do_not_fit_their_header_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
-    header = {**HEADER, "task": "classify", "architecture": {"name": "classifier", "classes": 3, "width": 5}}
-    checkpoints.write(path, header, Net(CONFIG).state_dict())
+    header = {**CLASSIFIER_HEADER, "task": "classify", "architecture": {"name": "classifier", "classes": 3, "width": 5}}
+    checkpoints.write(path, header, Net(CLASSIFIER).state_dict())
     with pytest.raises(Unavailable, match="does not fit"):
         load_classifier(str(path))
     checkpoints.write(path, {**header, "task": "enhance"}, {})

@@ -1,3 +1,5 @@
+"""`attnimg classify`, `train`, `evaluate`, `models` and `doctor` as users see them."""
+
 from __future__ import annotations
 
 import json
@@ -10,7 +12,6 @@ import pytest
 from conftest import Run
 from PIL import Image
 
-from attnimg.cli import classify as classify_command
 from attnimg.cli.options import Inputs
 
 RECIPE = """
@@ -125,53 +126,6 @@ def test_sorting_keeps_equal_names_apart(run: Run, photos: Path, model: Path, tm
     assert copies[0].samefile(photos / "a.jpg") or copies[0].samefile(photos / "sub" / "a.jpg")
 
 
-@pytest.mark.parametrize(
-    "args",
-    [
-        ("x", "--no-such-option"),
-        (),
-        ("x", "-0"),
-        ("-", "--from-file", "-"),
-        ("x", "--overlay"),
-        ("x", "-o", "out"),
-        ("x", "-o", "out", "--overlay", "--overwrite", "--skip-existing"),
-        ("x", "--sort-into", "d", "--copy", "--symlink"),
-        ("x", "--hardlink"),
-        ("-", "--sort-into", "d"),
-        ("x", "--sort-into", "d", "--shard", "1/2"),
-        ("x", "--topk", "0"),
-        ("x", "--format", "xml"),
-    ],
-)
-def test_wrong_usage_is_2(run: Run, args: tuple[str, ...]) -> None:
-    status, out, err = run("classify", *args)
-    assert (status, out) == (2, "")
-    assert err
-
-
-def test_no_image_is_3(run: Run, tmp_path: Path, model: Path) -> None:
-    (tmp_path / "notes.txt").write_text("hello")
-    status, out, err = run("classify", tmp_path, "--model", model)
-    assert (status, out) == (3, "")
-    assert "1 other file" in err
-
-
-@pytest.mark.parametrize("errors", [".", "photos/a.jpg/failed.jsonl"])
-def test_errors_that_cannot_be_written_are_found_before_any_image_is_read(
-    run: Run, photos: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, errors: str
-) -> None:
-    def read(*args: object) -> None:
-        raise AssertionError("An image is read.")
-
-    monkeypatch.setattr(classify_command.ClassifyJob, "read", read)
-    report = tmp_path / "run.jsonl"
-    args = ("classify", photos, "--model", model, "--report", report, "--errors", tmp_path / errors)
-    status, out, err = run(*args)
-    assert (status, out) == (2, "")
-    assert "--errors" in err
-    assert not report.exists()
-
-
 def test_a_run_that_finds_nothing_leaves_no_file_for_errors(run: Run, tmp_path: Path, model: Path) -> None:
     empty, errors = tmp_path / "photos", tmp_path / "failed.jsonl"
     empty.mkdir()
@@ -192,22 +146,6 @@ def test_a_dry_run_files_an_image_whose_overlay_is_there(run: Run, photos: Path,
         f"{photos}/a.jpg -> {tmp_path}/out/a.overlay.png (is there, skipped)",
     ]
     assert "1 done, 0 skipped" in err
-
-
-def test_what_is_not_there_is_4(run: Run, photos: Path) -> None:
-    status, _, err = run("classify", photos, "--model", "no-such-model")
-    assert status == 4
-    assert "no-such-model" in err
-    assert run("models", "show", "no-such-model")[0] == 4
-    assert run("models", "verify", photos / "a.jpg")[0] == 4
-
-
-def test_cuda_is_never_the_cpu(run: Run, photos: Path, model: Path) -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        pytest.skip("this machine has CUDA")
-    assert run("classify", photos, "--model", model, "--device", "cuda")[0] == 4
 
 
 def test_train_then_evaluate_then_classify(run: Run, classes: Path, tmp_path: Path) -> None:
@@ -232,31 +170,13 @@ def test_train_then_evaluate_then_classify(run: Run, classes: Path, tmp_path: Pa
     assert {p["label"] for p in json.loads(out)["predictions"]} == {"blue sky", "grass", "rose"}
 
 
-def test_training_without_its_extra_is_4(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("train_classifier", "run"):  # another test may have imported them
-        monkeypatch.delitem(sys.modules, f"attnimg.training.{name}", raising=False)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "lightning"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "lightning", None)
-    status, _, err = run("train", "classify", tmp_path, "-o", tmp_path / "run")
-    assert status == 4
-    assert "pip install 'attnimg[train]'" in err
-
-
-def test_a_bug_is_70_and_says_how_to_report_it(
-    run: Run, photos: Path, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*args: object) -> None:
-        raise KeyError("oh \x1b[31m")
-
-    monkeypatch.setattr(classify_command.ClassifyJob, "shape", fail)
-    status, _, err = run("classify", photos, "--model", model)
-    assert status == 70
-    assert "attnimg doctor" in err
-    assert "Traceback" not in err
-    assert "\x1b" not in err
-    monkeypatch.setenv("ATTNIMG_DEBUG", "1")
-    assert "Traceback" in run("classify", photos, "--model", model)[2]
+@pytest.mark.parametrize("command", ["enhance", "classify"])
+def test_fine_tuning_finds_its_recipe(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    module = {"enhance": "train_enhancer", "classify": "train_classifier"}[command]
+    recipes: list[str] = []
+    monkeypatch.setattr(f"attnimg.training.{module}.{module}", lambda recipe, *_, **__: recipes.append(recipe.name))
+    assert run("train", command, tmp_path, "-o", tmp_path / "run", "--from", "x", "--device", "cpu")[0] == 0
+    assert recipes == ["finetune"]
 
 
 def test_models_and_doctor(run: Run, model: Path) -> None:

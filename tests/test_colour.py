@@ -8,8 +8,9 @@ from pathlib import PurePath
 import cv2
 import numpy as np
 import pytest
-from attack_corpus import matrix_profile
-from PIL import Image, ImageCms
+from containers import icc_chunk, matrix_profile, png
+from icc_profiles import SRGB, make_grey_profile, make_profile
+from PIL import Image
 
 from attnimg.errors import ImageError
 from attnimg.images.picture import Picture
@@ -32,18 +33,8 @@ def png8(pixels: np.ndarray, icc: bytes) -> bytes:
 
 
 def png16(pixels: np.ndarray, colour_type: int, icc: bytes) -> bytes:
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 16, colour_type, 0, 0, 0)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
-    chunks = [
-        (b"IHDR", header),
-        (b"iCCP", b"x\0\0" + zlib.compress(icc)),
-        (b"IDAT", zlib.compress(rows)),
-        (b"IEND", b""),
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*c) for c in chunks)
+    return png(pixels.shape[1], pixels.shape[0], zlib.compress(rows), icc_chunk(icc), bits=16, colour=colour_type)
 
 
 def tiff(pixels: np.ndarray, photometric: int, tags: dict[int, int], bits: int = 16) -> bytes:
@@ -63,23 +54,15 @@ def tiff(pixels: np.ndarray, photometric: int, tags: dict[int, int], bits: int =
 
 def profile(gamma: float, swap: bool = False) -> bytes:
     """The profile of sRGB, with a gamma for its curves and perhaps red and blue exchanged; its name stays sRGB."""
-    icc = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    tags = {bytes(icc[at : at + 4]): at for at in range(132, 132 + 12 * icc[131], 12)}
-    for name in (b"rTRC", b"gTRC", b"bTRC"):
-        start = int.from_bytes(icc[tags[name] + 4 : tags[name] + 8], "big")
-        icc[start : start + 16] = b"curv" + bytes(4) + struct.pack(">IHxx", 1, round(gamma * 256))
-        icc[tags[name] + 8 : tags[name] + 12] = struct.pack(">I", 14)
+    icc = bytearray(make_profile(gamma, {}))
     if swap:
-        red, blue = tags[b"rXYZ"], tags[b"bXYZ"]
+        red, blue = icc.index(b"rXYZ"), icc.index(b"bXYZ")
         icc[red : red + 4], icc[blue : blue + 4] = b"bXYZ", b"rXYZ"
     return bytes(icc)
 
 
 def encode_srgb(light: np.ndarray) -> np.ndarray:
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-
-
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 @pytest.mark.parametrize("swap", [False, True])
@@ -103,13 +86,10 @@ def test_16_bits_go_to_srgb_at_16_bits(gamma: float, swap: bool) -> None:
 
 def test_16_bits_agree_with_little_cms() -> None:
     """On a real working space: Adobe RGB (1998)'s primaries, adapted to D50, and its gamma."""
-    icc = bytearray(profile(563 / 256))
-    tags = {bytes(icc[at : at + 4]): int.from_bytes(icc[at + 4 : at + 8], "big") for at in range(132, 240, 12)}
     primaries = {b"rXYZ": (0.60974, 0.31111, 0.01947), b"gXYZ": (0.20528, 0.62567, 0.06087)}
-    for name, xyz in (primaries | {b"bXYZ": (0.14919, 0.06322, 0.74457)}).items():
-        icc[tags[name] + 8 : tags[name] + 20] = struct.pack(">3i", *(round(v * 65536) for v in xyz))
-    shallow = read_bytes(png8(RGB, bytes(icc))).pixels.astype(float)
-    deep = read_bytes(png16(RGB.astype(np.uint16) * 257, 2, bytes(icc))).pixels / 257
+    icc = make_profile(563 / 256, primaries | {b"bXYZ": (0.14919, 0.06322, 0.74457)})
+    shallow = read_bytes(png8(RGB, icc)).pixels.astype(float)
+    deep = read_bytes(png16(RGB.astype(np.uint16) * 257, 2, icc)).pixels / 257
     assert np.abs(shallow - RGB).mean() > 3
     assert np.abs(shallow - deep).max() < 2
 
@@ -120,14 +100,9 @@ def test_srgb_stays_as_it_is() -> None:
 
 
 def test_grey_of_16_bits_follows_its_profile() -> None:
-    grey = bytearray(profile(1.0))
-    grey[16:20] = b"GRAY"
-    at = grey.index(b"gTRC")
-    grey[at : at + 4] = b"kTRC"
-    picture = read_bytes(png16(DEEP[..., 0], 0, bytes(grey)))
-    assert (
-        np.abs(picture.pixels[..., 1] - 65535 * encode_srgb(DEEP[..., 0] / 65535)).max() < 200
-    )  # 0.3 %, as two roundings of sRGB's primaries are in use
+    picture = read_bytes(png16(DEEP[..., 0], 0, make_grey_profile(1.0)))
+    expected = 65535 * encode_srgb(DEEP[..., 0] / 65535)
+    assert np.abs(picture.pixels[..., 1] - expected).max() < 200  # as above
 
 
 def test_a_profile_that_cannot_be_used_is_noted() -> None:

@@ -1,4 +1,4 @@
-"""What the documents say exists: every command is documented, every option named is one, every link leads somewhere."""
+"""What the documents say exists: every command is documented, what they name is there, every link leads somewhere."""
 
 from __future__ import annotations
 
@@ -55,3 +55,10 @@ def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
         if not target.startswith(("http://", "https://")):
             assert (document.parent / target).exists(), target
+
+
+def test_every_test_that_is_named_is_one() -> None:
+    named = {name for document in DOCUMENTS for name in re.findall(r"(test_\w+\.py)::(\w+)", document.read_text())}
+    assert named
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / "tests" / file).read_text(), f"{file}::{test}"

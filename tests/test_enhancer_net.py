@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from tiny_nets import ENHANCER, WHOLE, make_enhancer, noise
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -23,31 +24,6 @@ from attnimg.nets.enhancer import (
     shrink,
     spline,
 )
-
-SMALL = EnhancerConfig(thumbnail=32, look=(8, 8, 8), widths=(8, 8, 8), depths=(1, 1, 1), heads=2)
-WHOLE = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
-
-
-def build(config: EnhancerConfig = SMALL, seed: int = 0) -> Enhancer:
-    """A net in which nothing is zero that starts at zero, whose statistics fit and whose map is far from uniform."""
-    torch.manual_seed(seed)
-    net = Enhancer(config)
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            module.momentum = 1.0
-    for name, parameter in net.named_parameters():
-        if not parameter.any():
-            nn.init.normal_(parameter, std=2.0 if name.endswith("score.weight") else 0.1)
-    with torch.no_grad():
-        net.look(photos(16, config.thumbnail, config.thumbnail, 6, seed))
-    return net.eval()
-
-
-def photos(count: int, height: int, width: int, channels: int = 3, seed: int = 0) -> Tensor:
-    """N x channels x H x W in [0, 1], dark."""
-    generator = torch.Generator().manual_seed(seed)
-    return 0.4 * torch.rand(count, channels, height, width, generator=generator)
 
 
 def test_the_curve_is_the_formula_and_keeps_zero_one_and_order() -> None:
@@ -112,9 +88,9 @@ def test_the_grid_never_goes_beyond_its_cells_and_leaves_no_crease() -> None:
 
 
 def test_a_crop_gets_the_gain_that_the_whole_photo_has_there() -> None:
-    net, x = build(), photos(2, 128, 96)
+    net, x = make_enhancer(), noise(2, 128, 96)
     with torch.no_grad():
-        seen = net.look(photos(2, 32, 32, 6))
+        seen = net.look(noise(2, 32, 32, 6))
         whole, _ = net.enhance(x, seen, WHOLE.expand(2, 4))
         assert (whole - x).abs().max() > 0.05
         for top, left, side in ((0, 0, 64), (32, 16, 80), (112, 80, 16)):
@@ -139,26 +115,26 @@ def test_modulation_is_its_formula() -> None:
 
 @pytest.mark.parametrize("scale", [1.0, 1e3])
 def test_the_gain_never_darkens_and_is_bounded(scale: float) -> None:
-    net = build()
+    net = make_enhancer()
     with torch.no_grad():
         net.look.gain.everywhere.weight.mul_(scale)
-        gains = torch.cat([net.look(photos(8, 32, 32, 6, seed)).log_gain for seed in range(4)]).exp()
+        gains = torch.cat([net.look(noise(8, 32, 32, 6, seed)).log_gain for seed in range(4)]).exp()
     assert (gains >= 1).all()
     assert (gains <= MOST_GAIN * (1 + 1e-6)).all()
     assert gains.max() / gains.min() > 1.05
 
 
 def test_a_photo_that_needs_no_light_is_left_alone() -> None:
-    net, x = build(), photos(1, 48, 32)
+    net, x = make_enhancer(), noise(1, 48, 32)
     with torch.no_grad():
-        seen = net.look(photos(1, 32, 32, 6))
+        seen = net.look(noise(1, 32, 32, 6))
         bright, added = net.enhance(x, seen._replace(log_gain=torch.zeros_like(seen.log_gain)), WHOLE)
     assert torch.allclose(bright, x, atol=1e-7)
     assert not added.any()
 
 
 def test_a_recorder_sees_what_the_exposure_is_judged_by_and_changes_nothing() -> None:
-    net, arguments = build(), (photos(3, 64, 48), photos(3, 32, 32, 6), WHOLE.expand(3, 4))
+    net, arguments = make_enhancer(), (noise(3, 64, 48), noise(3, 32, 32, 6), WHOLE.expand(3, 4))
     with torch.no_grad():
         plain, seen = net(*arguments)
         with Recorder(net) as recorder:
@@ -175,9 +151,9 @@ def test_a_recorder_sees_what_the_exposure_is_judged_by_and_changes_nothing() ->
 
 @pytest.mark.parametrize("size", [(16, 16), (16, 112), (80, 32)])
 def test_any_size_of_whole_sixteens_is_enhanced(size: tuple[int, int]) -> None:
-    net = build()
+    net = make_enhancer()
     with torch.no_grad():
-        y, seen = net(photos(2, *size), photos(2, 32, 32, 6), WHOLE.expand(2, 4))
+        y, seen = net(noise(2, *size), noise(2, 32, 32, 6), WHOLE.expand(2, 4))
     assert y.shape == (2, 3, *size)
     assert y.isfinite().all()
     assert [tuple(part.shape) for part in seen] == [(2, 3, 4, 4), (2, 8), (2, 8, 4, 4)]
@@ -192,14 +168,14 @@ def test_the_default_net_has_at_most_2_million_parameters_and_30_gmac_per_megapi
             net(*arguments) if len(arguments) == 3 else net.look(*arguments)
         return counter.get_total_flops() / 2
 
-    look = count(photos(1, 128, 128, 6))
-    tile = count(photos(1, side, side), photos(1, 128, 128, 6), WHOLE) - look
+    look = count(noise(1, 128, 128, 6))
+    tile = count(noise(1, side, side), noise(1, 128, 128, 6), WHOLE) - look
     assert sum(p.numel() for p in net.parameters()) <= 2_000_000
     assert look + tile * 1e6 / side**2 <= 30e9
 
 
 def test_half_precision_is_close_to_full() -> None:
-    net, arguments = build(), (photos(2, 64, 64), photos(2, 32, 32, 6), WHOLE.expand(2, 4))
+    net, arguments = make_enhancer(), (noise(2, 64, 64), noise(2, 32, 32, 6), WHOLE.expand(2, 4))
     with torch.no_grad():
         full, seen = net(*arguments)
         with torch.autocast("cpu", torch.bfloat16):
@@ -211,8 +187,8 @@ def test_half_precision_is_close_to_full() -> None:
 
 
 def test_the_gradient_reaches_every_parameter() -> None:
-    net = build().train()
-    y, _ = net(photos(2, 64, 48), photos(2, 32, 32, 6), WHOLE.expand(2, 4))
+    net = make_enhancer().train()
+    y, _ = net(noise(2, 64, 48), noise(2, 32, 32, 6), WHOLE.expand(2, 4))
     y.square().mean().backward()
     silent = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
     silent += [name for name, p in net.named_parameters() if p.grad is not None and not p.grad.any()]
@@ -220,16 +196,16 @@ def test_the_gradient_reaches_every_parameter() -> None:
 
 
 def test_the_context_is_made_of_the_features_as_the_map_says() -> None:
-    net = build()
+    net = make_enhancer()
     with torch.no_grad(), Recorder(net, {"look.attention"}) as recorder:
-        seen = net.look(photos(3, 32, 32, 6))
+        seen = net.look(noise(3, 32, 32, 6))
     maps = recorder.maps["look.attention"]
     weights = maps / (1 - maps) / 16
     assert torch.allclose(seen.context, torch.einsum("nhw,nchw->nc", weights, seen.features), atol=1e-5)
 
 
 def test_hiding_what_is_bright_in_the_map_changes_the_judgement_more() -> None:
-    net, photo = build(dataclasses.replace(SMALL, thumbnail=64)), photos(8, 64, 64, 6, seed=1)
+    net, photo = make_enhancer(dataclasses.replace(ENHANCER, thumbnail=64)), noise(8, 64, 64, 6, seed=1)
     with torch.no_grad(), Recorder(net, {"look.attention"}) as recorder:
         before = net.look(photo).context
     order = recorder.maps["look.attention"].flatten(1).argsort(1)  # (8, 64)

@@ -13,7 +13,8 @@ import pytest
 from conftest import Run
 from numpy.typing import NDArray
 from PIL import Image
-from test_training_segment import COLORS, SMALL, make_scenes
+from tiny_data import COLORS, make_scenes
+from tiny_training import SEGMENT
 
 from attnimg import checkpoints
 from attnimg.evaluation.segmentation import TOLERANCE, SegmentationMetrics, find_outlines, score_outlines
@@ -126,7 +127,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Return a data set and the weights that were trained on it for a little while; read only."""
     root = tmp_path_factory.mktemp("segment")
     data = make_scenes(root / "data")
-    recipe = dataclasses.replace(SMALL, epochs=3, crops=4, learning_rate=1e-2)
+    recipe = dataclasses.replace(SEGMENT, epochs=3, crops=4, learning_rate=1e-2)
     path = train_segmenter(recipe, data, root / "run", device="cpu")
     assert path is not None
     return data, path

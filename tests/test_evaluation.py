@@ -2,6 +2,7 @@ import csv
 import json
 import math
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from attnimg.errors import Unavailable
 from attnimg.evaluation.calibration import COLDEST, Reliability, fit_temperature, reliability
 from attnimg.evaluation.classification import ClassificationMetrics
-from attnimg.evaluation.report import write_report
+from attnimg.evaluation.report import Evaluation, write_classes
 
 
 def measure(logits, targets, classes=None):
@@ -146,6 +147,10 @@ def test_temperature_at_the_ends():
     for logits in (torch.zeros(0, 3), torch.tensor([[0.0, -torch.inf]])):
         with pytest.raises(ValueError, match="finite"):
             fit_temperature(logits, torch.zeros(len(logits), dtype=torch.long))
+
+
+def write_report(folder, metrics, classes):
+    return Evaluation(metrics, partial(write_classes, metrics=metrics, classes=classes)).write(folder)
 
 
 def read_csv(path):

@@ -437,6 +437,23 @@ def test_a_decoder_that_hangs_or_crashes_costs_one_image(copying: Copying, crash
     copying.check_all_done(copying.resume())
 
 
+def test_a_header_that_hangs_or_crashes_costs_one_image(copying: Copying) -> None:
+    """In a library that has the fault in whichever process opens the file."""
+    bad = {copying.photos / f"{i:02}.png": fault for i, fault in ((7, b"crash"), (15, b"hang"))}
+    before = {path: path.read_bytes() for path in bad}
+    for path, fault in bad.items():
+        Image.open(path).save(path, "JPEG")
+        path.write_bytes(path.read_bytes() + fault)
+    env = {**os.environ, "PYTHONPATH": str(PROGRAM.parent / "faulty")}
+    child = copying.copy("--isolate", "--timeout", "2", "--report", "r.jsonl", env=env)
+    out, err = child.communicate(timeout=60)
+    assert (child.returncode, kinds(records(out))) == (1, {"07.png": "damaged", "15.png": "timeout"}), err
+    assert len(listing(copying.out)) == COUNT - 2
+    for path, data in before.items():
+        path.write_bytes(data)
+    copying.check_all_done(copying.resume())
+
+
 def test_every_fault_of_the_document_has_its_test() -> None:
     tests = Path(__file__).parent
     rows = re.findall(

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from by_color import by_color
 from PIL import Image
-from test_classify_task import build as classifier
-from test_enhance_task import predictor as enhancer
-from test_segment_task import by_color as segmenter
+from tiny_nets import random_classifier, random_enhancer
 
 RGB = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
-PREDICTORS = pytest.mark.parametrize("build", [classifier, enhancer, segmenter], ids=["classify", "enhance", "segment"])
+PREDICTORS = pytest.mark.parametrize(
+    "build", [random_classifier, random_enhancer, by_color], ids=["classify", "enhance", "segment"]
+)
 
 
 @PREDICTORS

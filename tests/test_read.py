@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 import cv2
 import numpy as np
 import pytest
+from containers import chunk
 from PIL import Image
 
 from attnimg.errors import ImageError
@@ -174,8 +175,7 @@ def test_orientation_is_applied_in_every_container_and_depth(orientation: int) -
     picture = read_bytes(deep_tiff(deep(), orientation))
     assert np.array_equal(picture.pixels, turned(deep(), orientation))
     data = bytearray(encode_deep(deep(), ".png"))
-    chunk = b"eXIf" + exif.tobytes()[6:]
-    data[33:33] = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", __import__("zlib").crc32(chunk))
+    data[33:33] = chunk(b"eXIf", exif.tobytes()[6:])
     assert np.array_equal(read_bytes(bytes(data)).pixels, turned(deep(), orientation))
 
 
@@ -199,9 +199,6 @@ def test_interlaced_sixteen_bits_stay_sixteen() -> None:
     ]:
         rows += b"".join(b"\0" + row[x::dx].astype(">u2").tobytes() for row in deep()[y::dy])  # PNG 3, 8.1
 
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
     header, key = struct.pack(">IIBBBBB", 60, 40, 16, 2, 0, 0, 1), deep()[7, 9].astype(">u2").tobytes()
     chunks = [(b"IHDR", header), (b"tRNS", key), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     picture = read_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*c) for c in chunks))
@@ -211,7 +208,7 @@ def test_interlaced_sixteen_bits_stay_sixteen() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF:UserWarning")
-@pytest.mark.parametrize("container", ["JPEG", "PNG", "TIFF", "BMP", "GIF"])
+@pytest.mark.parametrize("container", ["JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "AVIF"])
 def test_the_header_tells_how_many_pixels_there_are(container: str, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(encode(photo(), container))
     assert measure(Source(str(tmp_path / "x"), PurePath("x"))) == 96 * 64
@@ -225,9 +222,14 @@ def test_the_header_tells_of_more_pixels_than_are_read() -> None:
     assert measure(Source("-", PurePath("stdin"), data=header)) == 900_000_000
 
 
-@pytest.mark.parametrize("container", ["WEBP", "AVIF"])
-def test_only_decoding_tells_of_other_formats(container: str) -> None:
-    assert measure(Source("-", PurePath("stdin"), data=encode(photo(), container))) is None
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [(b"VP8L", {}), (b"VP8 ", {"lossless": False}), (b"VP8X", {"icc_profile": b"profile"})],
+)
+def test_each_kind_of_webp_tells(kind: bytes, options: dict[str, object]) -> None:
+    data = encode(photo(), "WEBP", **options)
+    assert data[12:16] == kind
+    assert measure(Source("-", PurePath("stdin"), data=data)) == 96 * 64
 
 
 def test_what_is_no_file_is_not_measured(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
-"""The segmenting predictor: sizes, windows, mirroring, batches, depths, and what is made of its scores."""
+"""The segmenting predictor: sizes, windows, mirroring, batches, depths."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,75 +10,28 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from by_color import COLORS, HEADER, blocks, by_color
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from attnimg import attention, checkpoints
+from attnimg import checkpoints
 from attnimg.nets.backbone import BackboneConfig
 from attnimg.nets.segmenter import Segmenter as Net
 from attnimg.nets.segmenter import SegmenterConfig
-from attnimg.tasks import scores, segment
+from attnimg.tasks import segment
 from attnimg.tasks.segment import ALIGNMENT, MULTIPLE, Segmenter, fade, fit, load_segmenter, spans
 
-CLASSES = [
-    {"id": 0, "label": "sky", "color": [0, 0, 255]},
-    {"id": 1, "label": "road", "color": [255, 255, 255]},
-    {"id": 2, "label": "tree", "color": [0, 255, 0]},
-    {"id": 3, "label": "left/right", "color": [255, 0, 0]},
-]
-COLORS = np.array([c["color"] for c in CLASSES], np.uint8)
-HEADER = {
-    "task": "segment",
-    "architecture": {"name": "segmenter"},
-    "classes": CLASSES,
-    "preprocessing": {"mean": [0.0] * 3, "std": [1.0] * 3, "size": 64},
-    "attention": "attention",
-}
 SAMPLES = sorted((Path(__file__).parent.parent / "samples").glob("*.jpg"))
 street = pytest.mark.skipif(
     "street" not in [p.stem for p in checkpoints.available()], reason="the model street is not there"
 )
 
 
-@dataclass(frozen=True)
-class ByColorConfig:
-    """Nothing is to be chosen."""
-
-
-class ByColor(nn.Module):
-    """Stands in for a net that was trained: tells the classes by their colours, at a quarter of the resolution."""
-
-    def __init__(self, config: ByColorConfig) -> None:
-        super().__init__()
-        self.attention = attention.build("region", 3)  # which begins uniform
-        self.logits = nn.Conv2d(3, len(COLORS), 1)
-        colors = torch.from_numpy(COLORS / np.float32(255))
-        with torch.no_grad():  # the square of the distance is |x|^2 - 2 x c + |c|^2
-            self.logits.weight.copy_(40 * colors[..., None, None])
-            self.logits.bias.copy_(-20 * (colors**2).sum(1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.logits(self.attention(F.avg_pool2d(x, 4, ceil_mode=True)))
-        return logits
-
-
-def by_color(**options: Any) -> Segmenter:
-    return Segmenter(ByColor(ByColorConfig()), HEADER, model="segmenter", **options).to("cpu")
-
-
 def random_net(**options: Any) -> Segmenter:
     torch.manual_seed(0)
     net = Net(SegmenterConfig(classes=4, backbone=BackboneConfig(widths=(8, 8, 16), depths=(1, 1, 1), heads=2)))
     return Segmenter(net, HEADER, model="random", **options).to("cpu")
-
-
-def blocks(height: int, width: int, seed: int = 0, side: int = 16) -> NDArray[np.uint8]:
-    """Return a mask of squares."""
-    rng = np.random.default_rng(seed)
-    grid = rng.integers(0, len(COLORS), (-(-height // side), -(-width // side)), dtype=np.uint8)
-    return grid.repeat(side, 0).repeat(side, 1)[:height, :width]
 
 
 def agreement(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
@@ -267,28 +220,6 @@ def test_only_what_is_asked_for_is_returned() -> None:
 def test_16_bits_are_seen_as_8() -> None:
     photo = COLORS[blocks(70, 90)]
     assert np.array_equal(by_color()(photo.astype(np.uint16) * 257), by_color()(photo))
-
-
-@pytest.mark.parametrize("size", [(1, 1), (33, 50), (5, 3), (97, 20)])
-def test_enlarging_by_bands_is_enlarging(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scores, "BAND", 64)
-    maps = torch.randn(3, 8, 11)
-    bands = list(scores.enlarge(maps, *size))
-    whole = F.interpolate(maps[None], size, mode="bilinear")[0]
-    assert [rows.start for rows, _ in bands] == list(range(0, size[0], max(1, 64 // size[1])))
-    assert torch.allclose(torch.cat([band for _, band in bands], 1), whole, atol=1e-5)
-
-
-def test_probabilities_sum_to_one_and_agree_with_the_mask() -> None:
-    logits = 3 * np.random.default_rng(0).standard_normal((4, 9, 12)).astype(np.float32)
-    mask = scores.choose_best(torch.from_numpy(logits), 50, 70)
-    found = scores.Probabilities(logits, 50, 70)
-    every = np.stack([found.of(i) for i in range(4)])
-    assert np.allclose(every.sum(0), 1, atol=1e-5)
-    assert np.array_equal(every.argmax(0), mask)
-    for chosen in ([2], [0, 3]):
-        assert np.array_equal(scores.compare(logits, chosen, 50, 70) > 0.5, np.isin(mask, chosen))
-    assert (scores.compare(logits, range(4), 50, 70) == 1).all()
 
 
 @street

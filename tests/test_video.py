@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import json
 import os
 import signal
@@ -18,16 +16,15 @@ import pytest
 import torch
 from conftest import Run
 from PIL import Image
-from torch import nn
+from tiny_nets import ENHANCER, ENHANCER_HEADER
 
-from attnimg import checkpoints
 from attnimg.errors import ImageError
 from attnimg.images.containers import is_cut_short
 from attnimg.images.find import find
 from attnimg.images.source import Counts
 from attnimg.nets.enhancer import Enhancer as Net
-from attnimg.nets.enhancer import EnhancerConfig
 from attnimg.tasks.enhance import Enhancer, Settings
+from attnimg.tasks.exposure import squeeze
 from attnimg.tasks.steady import Steady, is_cut
 
 av = pytest.importorskip("av")
@@ -36,33 +33,6 @@ video = pytest.importorskip("attnimg.images.video")
 TICKS = Fraction(1, 12_800)
 FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi"}
 SIZE = (64, 48)
-
-
-@pytest.fixture(scope="session")
-def net() -> Net:
-    """Return a net that was not trained, but judges every picture otherwise."""
-    torch.manual_seed(0)
-    net = Net(EnhancerConfig(thumbnail=32, look=(8, 8, 8), widths=(8, 8, 8), depths=(1, 1, 1), heads=2)).eval()
-    for layer in (net.look.gain.here, net.look.gain.everywhere):
-        nn.init.normal_(layer.weight, std=0.5)
-    return net
-
-
-@pytest.fixture(scope="session")
-def header(net: Net) -> dict:
-    return {
-        "task": "enhance",
-        "architecture": {"name": "enhancer", **dataclasses.asdict(net.config)},
-        "preprocessing": {"size": net.config.thumbnail},
-        "attention": "look.attention",
-    }
-
-
-@pytest.fixture(scope="session")
-def weights(net: Net, header: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("enhancer") / "tiny.safetensors"
-    checkpoints.write(path, header, net.state_dict())
-    return path
 
 
 def make(
@@ -184,12 +154,12 @@ def test_what_is_no_video_is_said(tmp_path: Path) -> None:
     assert error.value.kind == "too-large"
 
 
-def test_nothing_flickers_and_a_cut_begins_anew(net: Net, header: dict) -> None:
+def test_nothing_flickers_and_a_cut_begins_anew() -> None:
     rng = np.random.default_rng(0)
     scene = rng.integers(10, 40, (48, 64, 3))
     noisy = [(scene * rng.uniform(0.98, 1.02) + rng.normal(0, 2, scene.shape)).clip(0, 255) for _ in range(24)]
     frames = [frame.astype(np.uint8) for frame in noisy]
-    nervous = Enhancer(make_nervous(net, header, frames[0]), header, model="nervous").to("cpu")
+    nervous = Enhancer(make_nervous_net(frames[0]), ENHANCER_HEADER, model="nervous").to("cpu")
     steady = Steady(nervous, Settings())
     alone = np.array([nervous(frame).mean() for frame in frames])
     smooth = np.array([steady(frame, i / 24).mean() for i, frame in enumerate(frames)])
@@ -199,13 +169,13 @@ def test_nothing_flickers_and_a_cut_begins_anew(net: Net, header: dict) -> None:
     assert np.array_equal(steady(bright, 1.0), nervous(bright))
 
 
-def make_nervous(net: Net, header: dict, usual: np.ndarray) -> Net:
-    """Return the net with gains that depend on how a frame differs from the usual one, by far too much."""
-    net = copy.deepcopy(net)
-    thumbnail = Enhancer(net, header, model="").to("cpu").prepare(usual).thumbnail
+def make_nervous_net(usual: np.ndarray) -> Net:
+    """Return a net with gains that depend on how a frame differs from the usual one, by far too much."""
+    torch.manual_seed(0)
+    net = Net(ENHANCER).eval()
+    thumbnail = torch.from_numpy(squeeze(usual, ENHANCER.thumbnail)).permute(2, 0, 1)[None]
     with torch.no_grad():
-        context = net.look(torch.from_numpy(thumbnail).permute(2, 0, 1)[None]).context
-        net.look.gain.here.weight.zero_()
+        context = net.look(thumbnail).context
         net.look.gain.everywhere.weight.normal_(std=200, generator=torch.Generator().manual_seed(0))
         net.look.gain.everywhere.bias.copy_(1.5 - net.look.gain.everywhere(context)[0] + net.look.gain.everywhere.bias)
     return net
@@ -238,7 +208,7 @@ def test_videos_count_when_named_or_asked_for(tmp_path: Path) -> None:
     assert names(tmp_path / "*") == ["a.jpg", "4 passed over"]
 
 
-def test_the_command_takes_videos_among_photos(run: Run, weights: Path, tmp_path: Path) -> None:
+def test_the_command_takes_videos_among_photos(run: Run, night: Path, tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     Image.fromarray(np.full((48, 64, 3), 30, np.uint8)).save(folder / "a.png")
@@ -246,18 +216,16 @@ def test_the_command_takes_videos_among_photos(run: Run, weights: Path, tmp_path
     os.utime(source, (1e9, 1e9))
     (folder / "c.mp4").write_bytes(source.read_bytes()[:-3000])
 
-    status, printed, said = run("enhance", folder, "-o", out, "--model", weights)
+    status, printed, said = run("enhance", folder, "-o", out, "--model", night)
     assert (status, len(printed.splitlines())) == (0, 1)
     assert "2 passed over" in said
 
-    status, printed, _ = run(
-        "enhance", folder, "-o", out, "--model", weights, "--video", "--skip-existing", "--overlay"
-    )
+    status, printed, _ = run("enhance", folder, "-o", out, "--model", night, "--video", "--skip-existing", "--overlay")
     photo, whole, cut = map(json.loads, printed.splitlines())
     assert status == 1
     assert photo["skipped"]
     assert whole == {
-        "path": str(source), "output": str(out / "b.mp4"), "model": "tiny", "width": 48, "height": 64, "frames": 18,
+        "path": str(source), "output": str(out / "b.mp4"), "model": "dim", "width": 48, "height": 64, "frames": 18,
     }  # fmt: skip
     assert cut["error"]["kind"] == "damaged"
     assert sorted(p.name for p in out.iterdir()) == ["a.png", "b.mp4"]
@@ -265,32 +233,32 @@ def test_the_command_takes_videos_among_photos(run: Run, weights: Path, tmp_path
     assert np.mean(decode(out / "b.mp4")[1]) > np.mean(decode(source)[1]) + 10
 
 
-def test_names_of_single_videos(run: Run, weights: Path, tmp_path: Path) -> None:
+def test_names_of_single_videos(run: Run, night: Path, tmp_path: Path) -> None:
     source = make(tmp_path / "b.mp4", 3)
     Image.new("RGB", SIZE).save(tmp_path / "a.png")
-    status, printed, _ = run("enhance", source, "-o", tmp_path / "new.mp4", "--model", weights)
+    status, printed, _ = run("enhance", source, "-o", tmp_path / "new.mp4", "--model", night)
     assert (status, json.loads(printed)["output"]) == (0, str(tmp_path / "new.mp4"))
     for given, output in ((source, "new.mkv"), (tmp_path / "a.png", "c.mp4")):
-        status, printed, _ = run("enhance", given, "-o", tmp_path / output, "--model", weights)
+        status, printed, _ = run("enhance", given, "-o", tmp_path / output, "--model", night)
         assert (status, json.loads(printed)["error"]["kind"]) == (1, "unsupported")
-    status, _, said = run("enhance", source, "-o", "-", "--model", weights)
+    status, _, said = run("enhance", source, "-o", "-", "--model", night)
     assert status == 2
     assert "a video needs a file" in said
 
 
 def test_without_pyav_named_videos_say_what_to_install(
-    run: Run, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = make(tmp_path / "in.mp4", 2)
     monkeypatch.setitem(sys.modules, "av", None)
-    status, _, said = run("enhance", source, "-o", tmp_path / "out", "--model", weights)
+    status, _, said = run("enhance", source, "-o", tmp_path / "out", "--model", night)
     assert status == 4
     assert "attnimg[video]" in said
 
 
-def test_ctrl_c_ends_at_once_and_leaves_nothing(weights: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_at_once_and_leaves_nothing(night: Path, tmp_path: Path) -> None:
     source, out = make(tmp_path / "in.mp4", 300, (240, 180)), tmp_path / "out"
-    command = [sys.executable, "-m", "attnimg", "enhance", source, "-o", out, "--model", weights, "--device", "cpu"]
+    command = [sys.executable, "-m", "attnimg", "enhance", source, "-o", out, "--model", night, "--device", "cpu"]
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not (out.is_dir() and any(out.iterdir())) and process.poll() is None and time.monotonic() < deadline:

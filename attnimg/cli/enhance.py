@@ -26,6 +26,7 @@ from attnimg.pipeline.journal import Journal
 from attnimg.results import Enhanced, Record, Skipped
 
 if TYPE_CHECKING:
+    from attnimg.images.encode import Encoded
     from attnimg.images.picture import Picture
     from attnimg.tasks.enhance import Enhancer, Prepared, Restored, Settings
 
@@ -167,13 +168,13 @@ class EnhanceJob:
         wanted = any("overlay" in ready.targets for ready in batch)
         return self.enhancer.predict([ready.prepared for ready in batch], self.settings, attention=wanted)
 
-    def encode(self, ready: Ready, outcome: Restored) -> bytes | memoryview:
-        """Return the file of an enhanced photo."""
+    def encode(self, ready: Ready, outcome: Restored) -> Encoded:
+        """Return the file of an enhanced photo, and what is to be noted of reading and of writing it."""
         from attnimg.images.encode import encode
         from attnimg.images.picture import Metadata
 
         picture, files = ready.picture, self.naming.files
-        return encode(
+        encoded = encode(
             outcome.pixels,
             picture.alpha,
             format=self.naming.format_for(picture.format),
@@ -182,23 +183,23 @@ class EnhanceJob:
             grey=picture.grey,
             quality=files.quality,
         )
+        return encoded._replace(note="; ".join(filter(None, [picture.note, encoded.note])) or None)
 
     def write(self, source: Source, ready: Ready, outcome: Restored) -> Enhanced:
         """Write the photo, and what stands beside it."""
         from attnimg.images.draw import draw_beside, draw_overlay
         from attnimg.images.write import write_bytes, write_image
 
-        targets, data = ready.targets, self.encode(ready, outcome)
+        targets, encoded = ready.targets, self.encode(ready, outcome)
         if "overlay" in targets and outcome.attention is not None:
             write_image(targets["overlay"], draw_overlay(outcome.pixels, outcome.attention))
         if "compare" in targets:
             write_image(targets["compare"], draw_beside(ready.picture.pixels, outcome.pixels))
         # Last, for a photo that is there is what --skip-existing takes for done.
-        write_bytes(targets["output"], data, modified=_time_of(source))
+        write_bytes(targets["output"], encoded.data, modified=_time_of(source))
         width, height = ready.picture.size
         files: dict[str, Any] = {key: os.fspath(target.path) for key, target in targets.items()}
-        note = ready.picture.note
-        return Enhanced(source.path, model=self.enhancer.model, width=width, height=height, note=note, **files)
+        return Enhanced(source.path, model=self.enhancer.model, width=width, height=height, note=encoded.note, **files)
 
 
 def _read_tile(value: str) -> int | None:

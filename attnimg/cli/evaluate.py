@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,14 +15,23 @@ import typer
 
 from attnimg import checkpoints
 from attnimg.cli.console import Console
-from attnimg.cli.options import Compute, Device, Model, Precision, Quiet, Views, Workers, count_threads, spread
+from attnimg.cli.options import BatchSize, Device, Model, Precision, Quiet, Views, Workers, count_threads, spread
 
 if TYPE_CHECKING:
-    from attnimg.evaluation.classification import ClassificationMetrics
-    from attnimg.evaluation.enhancement import PhotoMetrics
-    from attnimg.evaluation.segmentation import SegmentationMetrics
+    from attnimg.evaluation.report import Evaluation
+
+Format = Literal["table", "csv", "json"]
 
 app = typer.Typer(no_args_is_help=True)
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where and how precisely the net runs, and how many threads read for it."""
+
+    device: Device = "auto"
+    precision: Precision = "auto"
+    workers: Workers = None
 
 
 @dataclass(frozen=True)
@@ -31,9 +42,7 @@ class Figures:
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Folder for the figures in detail: tables and plots."),
     ] = None
-    format: Annotated[
-        Literal["table", "csv", "json"] | None, typer.Option(help="Default: table on a terminal, else json.")
-    ] = None
+    format: Annotated[Format | None, typer.Option(help="Default: table on a terminal, else json.")] = None
     quiet: Quiet = False
 
 
@@ -48,32 +57,22 @@ def evaluate_classify(
     data: Annotated[
         Path, typer.Argument(metavar="DATA", help="Folder with a folder per class, named by the class's id.")
     ],
-    compute: Compute,
+    where: Where,
     figures: Figures,
     *,
     model: Model = "objects",
+    batch_size: BatchSize = 64,
     views: Views = 1,
 ) -> None:
     """Measure a classifier: top-1, top-5, precision and recall, and whether its scores can be believed.
 
     Of a data set with a part DATA/val that part is taken. All but the loss (in nats) are fractions between 0 and 1.
     """
-    console = Console.of_process(figures.quiet)
     from attnimg.evaluation.run import evaluate_classifier
     from attnimg.tasks.classify import load_classifier
 
-    classifier = load_classifier(model, device=compute.device, precision=compute.precision, views=views)
-    with console.progress("images") as bar:
-        metrics = evaluate_classifier(
-            classifier, data, batch_size=compute.batch_size, workers=compute.threads, watch=bar.update
-        )
-    print_results(console, metrics, figures.format)
-    if figures.output is not None:
-        from attnimg.evaluation.report import write_report
-
-        labels = {c.id: c.label for c in classifier.classes}
-        for path in write_report(figures.output, metrics, labels, sha256=checkpoints.sha256(checkpoints.find(model))):
-            console.say(f"wrote {path}")
+    classifier = load_classifier(model, device=where.device, precision=where.precision, views=views)
+    _evaluate(partial(evaluate_classifier, classifier, data, batch_size=batch_size), where, figures, model)
 
 
 @app.command("enhance")
@@ -82,32 +81,21 @@ def evaluate_enhance(
     data: Annotated[
         Path, typer.Argument(metavar="DATA", help="Folder with low/ and normal/, paired by name; or of any photos.")
     ],
+    where: Where,
     figures: Figures,
     *,
     model: Model = "night",
-    device: Device = "auto",
-    precision: Precision = "auto",
-    workers: Workers = None,
 ) -> None:
     """Measure an enhancer: PSNR in dB, SSIM, and the error of the mean brightness, between 0 and 1.
 
     Of a data set with a part DATA/val that part is taken. Nothing is matched to the truth's brightness. Photos without
     low/ and normal/ are scored before and after by PIQE, 0 (best) to 100, which tells of noise, not of brightness.
     """
-    console = Console.of_process(figures.quiet)
     from attnimg.evaluation.run import evaluate_enhancer
     from attnimg.tasks.enhance import load_enhancer
 
-    enhancer = load_enhancer(model, device=device, precision=precision)
-    with console.progress("images") as bar:
-        names, metrics = evaluate_enhancer(enhancer, data, workers=count_threads(workers), watch=bar.update)
-    print_results(console, metrics, figures.format)
-    if figures.output is not None:
-        from attnimg.evaluation.report import write_photo_report
-
-        digest = checkpoints.sha256(checkpoints.find(model))
-        for path in write_photo_report(figures.output, metrics, names, sha256=digest):
-            console.say(f"wrote {path}")
+    enhancer = load_enhancer(model, device=where.device, precision=where.precision)
+    _evaluate(partial(evaluate_enhancer, enhancer, data), where, figures, model)
 
 
 @app.command("segment")
@@ -116,40 +104,36 @@ def evaluate_segment(
     data: Annotated[
         Path, typer.Argument(metavar="DATA", help="Folder with images/ and masks/, paired by name, and classes.json.")
     ],
+    where: Where,
     figures: Figures,
     *,
     model: Model = "street",
-    device: Device = "auto",
-    precision: Precision = "auto",
-    workers: Workers = None,
 ) -> None:
     """Measure a segmenter: mean IoU, pixel accuracy, boundary F-score, and the IoU of each class.
 
     Of a data set with a part DATA/val that part is taken. All are fractions between 0 and 1; means are over the classes
     that occur. An outline may be off by 0.75 % of the photo's diagonal. Void pixels are left out of account.
     """
-    console = Console.of_process(figures.quiet)
     from attnimg.evaluation.run import evaluate_segmenter
     from attnimg.tasks.segment import load_segmenter
 
-    segmenter = load_segmenter(model, device=device, precision=precision)
-    with console.progress("images") as bar:
-        metrics = evaluate_segmenter(segmenter, data, workers=count_threads(workers), watch=bar.update)
-    print_results(console, metrics, figures.format)
-    if figures.output is not None:
-        from attnimg.evaluation.report import write_mask_report
+    segmenter = load_segmenter(model, device=where.device, precision=where.precision)
+    _evaluate(partial(evaluate_segmenter, segmenter, data), where, figures, model)
 
-        for path in write_mask_report(figures.output, metrics, sha256=checkpoints.sha256(checkpoints.find(model))):
+
+def _evaluate(evaluate: Callable[..., Evaluation], where: Where, figures: Figures, model: str) -> None:
+    """Evaluate under a progress bar, print what came of it, and write it in detail where that was asked for."""
+    console = Console.of_process(figures.quiet)
+    with console.progress("images") as bar:
+        evaluation = evaluate(workers=count_threads(where.workers), watch=bar.update)
+    print_results(console, evaluation.results, figures.format)
+    if figures.output is not None:
+        for path in evaluation.write(figures.output, sha256=checkpoints.sha256(checkpoints.find(model))):
             console.say(f"wrote {path}")
 
 
-def print_results(
-    console: Console,
-    metrics: ClassificationMetrics | PhotoMetrics | SegmentationMetrics,
-    format_: Literal["table", "csv", "json"] | None,
-) -> None:
-    """Print how many images were measured, and each result's name and value."""
-    results = {"images": metrics.images, **dict(metrics.results())}
+def print_results(console: Console, results: Mapping[str, float], format_: Format | None) -> None:
+    """Print each result's name and value, the number of images among them."""
     match format_ or ("table" if console.out.isatty() else "json"):
         case "json":
             console.print(json.dumps(results))

@@ -28,6 +28,10 @@ class Progress:
         """Leave the terminal to the results that the block prints."""
         return nullcontext()
 
+    def above(self) -> AbstractContextManager[None]:
+        """Leave the terminal to what the block says on stderr."""
+        return nullcontext()
+
     def close(self) -> None:
         """Stop telling."""
 
@@ -87,12 +91,13 @@ class Bar(Progress):
         """Set the words beside the numbers."""
         self.bars.update(self.task, note=note)
 
+    def aside(self) -> AbstractContextManager[None]:
+        """Make room for results, where they are printed on the same terminal."""
+        return self.above() if self.shared else nullcontext()
+
     @contextmanager
-    def aside(self) -> Iterator[None]:
+    def above(self) -> Iterator[None]:
         """Take the bar off the terminal for the block and until a moment after it."""
-        if not self.shared:
-            yield
-            return
         with self.lock:
             self.bars.stop()
             yield

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from attnimg.cli.options import Compute, Inputs
 from attnimg.errors import Unavailable
+from attnimg.images.apart import calling_by
 from attnimg.images.source import Source
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def open_reader(inputs: Inputs, compute: Compute) -> Iterator[Reader]:
         raise Unavailable("--isolate takes what only Unix has. Leave it out.")
     from attnimg.images.isolated import IsolatedReader
 
-    with IsolatedReader(compute.threads, inputs.timeout) as read_isolated:
+    with IsolatedReader(compute.threads, inputs.timeout) as read_isolated, calling_by(read_isolated.call):
         yield partial(read_isolated, max_pixels=inputs.max_pixels)
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from attnimg.images.encode import Encoded
     from attnimg.images.masks import Mask
     from attnimg.tasks.segment import Prepared, Segmenter
     from attnimg.tasks.segment import Segmented as Outcome
@@ -183,9 +184,11 @@ class SegmentJob:
             scores=self.beside.needs_scores,
         )
 
-    def encode(self, ready: Ready, outcome: Outcome) -> memoryview:
-        """Return the file of a mask."""
-        return self._encode(self.beside.settle(outcome.mask))
+    def encode(self, ready: Ready, outcome: Outcome) -> Encoded:
+        """Return the file of a mask, and what is to be noted of reading the photo."""
+        from attnimg.images.encode import Encoded
+
+        return Encoded(self._encode(self.beside.settle(outcome.mask)), ready.note)
 
     def _encode(self, mask: Mask) -> memoryview:
         from attnimg.images.masks import encode_mask

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from attnimg.cli.console import Console
 from attnimg.cli.status import ExitStatus
@@ -11,6 +11,9 @@ from attnimg.errors import ImageError
 from attnimg.images.place import Targets
 from attnimg.images.source import Source
 from attnimg.results import Tally
+
+if TYPE_CHECKING:
+    from attnimg.images.encode import Encoded
 
 Ready = TypeVar("Ready")
 Outcome = TypeVar("Outcome")
@@ -25,8 +28,8 @@ class Encoder(Protocol[Ready, Outcome]):
     def predict(self, batch: list[Ready]) -> Sequence[Outcome]:
         """Run the net."""
 
-    def encode(self, ready: Ready, outcome: Outcome) -> bytes | memoryview:
-        """Return the file."""
+    def encode(self, ready: Ready, outcome: Outcome) -> Encoded:
+        """Return the file, and all that its record would note."""
 
 
 def write_to_stdout(job: Encoder[Ready, Outcome], source: Source, console: Console, *, advice: str) -> ExitStatus:
@@ -34,14 +37,16 @@ def write_to_stdout(job: Encoder[Ready, Outcome], source: Source, console: Conso
     try:
         ready = job.read(source, {})
         (outcome,) = job.predict([ready])
-        data = job.encode(ready, outcome)
+        encoded = job.encode(ready, outcome)
     except (ImageError, MemoryError) as error:
         reason = f"Memory does not suffice for it. {advice}" if isinstance(error, MemoryError) else error
         console.complain(f"{source.path}: {reason}")
         console.say(Tally(failed=1).line(0))
         return ExitStatus.SOME_FAILED
     with console.printing():
-        console.out.buffer.write(data)
+        console.out.buffer.write(encoded.data)
         console.out.buffer.flush()
+    if encoded.note:
+        console.say(f"{source.path}: {encoded.note}")
     console.say(Tally(done=1).line(0))
     return ExitStatus.OK

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from attnimg.evaluation.classification import ClassificationMetrics
 from attnimg.evaluation.enhancement import PhotoMetrics
@@ -13,65 +15,85 @@ from attnimg.evaluation.plots import draw_confusion, draw_reliability
 from attnimg.evaluation.segmentation import SegmentationMetrics
 
 
-def write_report(folder: Path, metrics: ClassificationMetrics, classes: Mapping[str, str], **about: str) -> list[Path]:
-    """Write metrics.json, per-class.csv, confusion.csv, confusion.png and calibration.png; return their paths.
+class Metrics(Protocol):
+    """What has measured images."""
 
-    folder: made when it is not there; files of these names are replaced. classes: id to label, in the order of the
-    class indices. about: further keys of metrics.json. CSV is UTF-8 with a header row. In per-class.csv a value is
+    @property
+    def images(self) -> int:
+        """How many images were seen."""
+        ...
+
+    def results(self) -> Iterator[tuple[str, float]]:
+        """Yield each result's name and value."""
+        ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model was measured to be worth. write_details: writes what lies behind the results into a folder."""
+
+    metrics: Metrics
+    write_details: Callable[[Path], list[Path]]
+
+    @property
+    def results(self) -> dict[str, float]:
+        """The number of images, and each result. ValueError: nothing was seen."""
+        return {"images": self.metrics.images, **dict(self.metrics.results())}
+
+    def write(self, folder: Path, **about: str) -> list[Path]:
+        """Write metrics.json and the details; return their paths.
+
+        folder: made when it is not there; files of these names are replaced. about: further keys of metrics.json.
+        ValueError: nothing was seen, or a result is no number. Unavailable: matplotlib is missing; the tables are
+        written all the same.
+        """
+        text = json.dumps({**about, **self.results}, indent=2, allow_nan=False)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "metrics.json"
+        path.write_text(text + "\n", encoding="ascii")
+        return [path, *self.write_details(folder)]
+
+
+def write_classes(folder: Path, metrics: ClassificationMetrics, classes: Mapping[str, str]) -> list[Path]:
+    """Write per-class.csv, confusion.csv, confusion.png and calibration.png; return their paths.
+
+    classes: id to label, in the order of the class indices. CSV is UTF-8 with a header row. In per-class.csv a value is
     empty where none exists: the precision of a class that was never predicted, the recall of one without images.
-    ValueError: no images were seen, or the loss is no number. Unavailable: matplotlib is missing; the tables are
-    written all the same.
     """
-    ids = list(classes)
-    confusion = metrics.confusion.tolist()
-    columns = zip(ids, classes.values(), map(sum, confusion), *(v.tolist() for v in metrics.per_class()), strict=True)
-    paths = [_write_metrics(folder, metrics, about)]
-    header = ("id", "label", "images", "precision", "recall")
-    paths.append(_write_csv(folder / "per-class.csv", header, columns))
-    rows = ([id_, *row] for id_, row in zip(ids, confusion, strict=True))
-    paths.append(_write_csv(folder / "confusion.csv", ("id", *ids), rows))
-    paths.append(draw_confusion(folder / "confusion.png", metrics.confusion, list(classes.values())))
-    paths.append(draw_reliability(folder / "calibration.png", metrics.reliability))
-    return paths
-
-
-def write_photo_report(folder: Path, metrics: PhotoMetrics, names: Sequence[str], **about: str) -> list[Path]:
-    """Write metrics.json and per-image.csv, a row of scores for each of `names`; return their paths.
-
-    folder, about: as for `write_report`. ValueError: no photos were seen.
-    """
-    path = _write_metrics(folder, metrics, about)
-    rows = ([name, *row.values()] for name, row in zip(names, metrics.rows, strict=True))
-    return [path, _write_csv(folder / "per-image.csv", ("name", *metrics.rows[0]), rows)]
-
-
-def write_mask_report(folder: Path, metrics: SegmentationMetrics, **about: str) -> list[Path]:
-    """Write metrics.json, per-class.csv, confusion.csv and confusion.png, which count pixels; return their paths.
-
-    folder, about: as for `write_report`. In per-class.csv a value is empty where none exists. ValueError: no pixels
-    were judged. Unavailable: matplotlib is missing; the tables are written all the same.
-    """
-    confusion = metrics.confusion.tolist()
-    measures = (values.tolist() for values in (metrics.iou(), metrics.boundary_f()))
-    columns = zip(range(len(confusion)), metrics.labels, map(sum, confusion), *measures, strict=True)
-    header = ("id", "label", "pixels", "iou", "boundary_f")
-    rows = ([label, *row] for label, row in zip(metrics.labels, confusion, strict=True))
+    ids, labels, confusion = list(classes), list(classes.values()), metrics.confusion.tolist()
+    columns = zip(ids, labels, map(sum, confusion), *(v.tolist() for v in metrics.per_class()), strict=True)
     return [
-        _write_metrics(folder, metrics, about),
-        _write_csv(folder / "per-class.csv", header, columns),
-        _write_csv(folder / "confusion.csv", ("label", *metrics.labels), rows),
-        draw_confusion(folder / "confusion.png", metrics.confusion, metrics.labels),
+        _write_csv(folder / "per-class.csv", ("id", "label", "images", "precision", "recall"), columns),
+        _write_confusion(folder, "id", ids, confusion),
+        draw_confusion(folder / "confusion.png", metrics.confusion, labels),
+        draw_reliability(folder / "calibration.png", metrics.reliability),
     ]
 
 
-def _write_metrics(
-    folder: Path, metrics: ClassificationMetrics | PhotoMetrics | SegmentationMetrics, about: Mapping[str, str]
-) -> Path:
-    text = json.dumps({**about, "images": metrics.images, **dict(metrics.results())}, indent=2, allow_nan=False)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "metrics.json"
-    path.write_text(text + "\n", encoding="ascii")
-    return path
+def write_photos(folder: Path, metrics: PhotoMetrics, names: Sequence[str]) -> list[Path]:
+    """Write per-image.csv, a row of scores for each of `names`; return its path."""
+    rows = ([name, *row.values()] for name, row in zip(names, metrics.rows, strict=True))
+    return [_write_csv(folder / "per-image.csv", ("name", *metrics.rows[0]), rows)]
+
+
+def write_masks(folder: Path, metrics: SegmentationMetrics) -> list[Path]:
+    """Write per-class.csv, confusion.csv and confusion.png, which count pixels; return their paths.
+
+    In per-class.csv a value is empty where none exists.
+    """
+    labels, confusion = metrics.labels, metrics.confusion.tolist()
+    measures = (values.tolist() for values in (metrics.iou(), metrics.boundary_f()))
+    columns = zip(range(len(labels)), labels, map(sum, confusion), *measures, strict=True)
+    return [
+        _write_csv(folder / "per-class.csv", ("id", "label", "pixels", "iou", "boundary_f"), columns),
+        _write_confusion(folder, "label", labels, confusion),
+        draw_confusion(folder / "confusion.png", metrics.confusion, labels),
+    ]
+
+
+def _write_confusion(folder: Path, key: str, names: Sequence[str], confusion: Iterable[Iterable[int]]) -> Path:
+    rows = ([name, *row] for name, row in zip(names, confusion, strict=True))
+    return _write_csv(folder / "confusion.csv", (key, *names), rows)
 
 
 def _write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> Path:

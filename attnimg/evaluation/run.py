@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from attnimg.datasets.pairs import find_pairs
 from attnimg.datasets.reading import find_photos, read_all, read_photo
 from attnimg.errors import UsageError
 from attnimg.evaluation.classification import ClassificationMetrics
-from attnimg.evaluation.enhancement import EnhancementMetrics, NoReferenceMetrics, PhotoMetrics
+from attnimg.evaluation.enhancement import EnhancementMetrics, NoReferenceMetrics
+from attnimg.evaluation.report import Evaluation, write_classes, write_masks, write_photos
 from attnimg.evaluation.segmentation import SegmentationMetrics
 from attnimg.images.picture import Pixels
 from attnimg.tasks.classify import Classifier, Prepared
@@ -32,8 +34,8 @@ def evaluate_classifier(
     batch_size: int = 64,
     workers: int = 2,
     watch: Watch = lambda done, total: None,
-) -> ClassificationMetrics:
-    """Classify DATA/val (or DATA itself, without one) and return the metrics, temperature included.
+) -> Evaluation:
+    """Classify DATA/val (or DATA itself, without one), temperature included.
 
     Class folders are named by the ids of the model's classes. watch: is told how many images of how many are done.
     UsageError: a folder is none of them, or images cannot be read, for a measure over the rest would not be the data
@@ -51,13 +53,14 @@ def evaluate_classifier(
         targets = torch.tensor(examples.classes[metrics.images : metrics.images + len(batch)])
         metrics.update(probabilities.clamp(min=torch.finfo(torch.float32).tiny).log(), targets)
         watch(metrics.images, len(examples))
-    return metrics
+    labels = {c.id: c.label for c in classifier.classes}
+    return Evaluation(metrics, partial(write_classes, metrics=metrics, classes=labels))
 
 
 def evaluate_enhancer(
     enhancer: Enhancer, data: Path, *, workers: int = 2, watch: Watch = lambda done, total: None
-) -> tuple[tuple[str, ...], PhotoMetrics]:
-    """Enhance the photos of DATA/val (or DATA itself, without one); return their names and, in that order, scores.
+) -> Evaluation:
+    """Enhance the photos of DATA/val (or DATA itself, without one) and score each.
 
     With low/ and normal/ the photos in low light are enhanced and compared with their partners; without either, all
     photos below are scored before and after. Alpha is left out of account. watch: as for the classifier.
@@ -78,12 +81,13 @@ def evaluate_enhancer(
         for photo in read_all(files, lambda file: read_photo(file).pixels, workers=workers):
             metrics.update(photo, enhancer(photo))
             watch(metrics.images, len(files))
-    return tuple(str(Path(file).relative_to(root)) for file in files), metrics
+    names = [str(Path(file).relative_to(root)) for file in files]
+    return Evaluation(metrics, partial(write_photos, metrics=metrics, names=names))
 
 
 def evaluate_segmenter(
     segmenter: Segmenter, data: Path, *, workers: int = 2, watch: Watch = lambda done, total: None
-) -> SegmentationMetrics:
+) -> Evaluation:
     """Segment the photos of DATA/val (or DATA itself, without one) and compare them with their masks.
 
     watch: as for the classifier. UsageError: the classes are not the model's, or files cannot be used; these are all
@@ -103,7 +107,7 @@ def evaluate_segmenter(
     for prepared, truth in read_all(examples, prepare, workers=workers):
         metrics.update(segmenter.predict([prepared])[0].mask, truth)
         watch(metrics.images, len(examples))
-    return metrics
+    return Evaluation(metrics, partial(write_masks, metrics=metrics))
 
 
 def _read_pair(pair: tuple[str, str]) -> tuple[Pixels, Pixels]:

@@ -1,4 +1,4 @@
-"""The child of `isolated`: a process that decodes what it is sent until its parent is gone; and what the two say.
+"""The child of `isolated`: a process that looks into what it is sent until its parent is gone; and what the two say.
 
 A message is the count of its parts, their sizes, and the parts: a pickle, and the arrays that are large as they are.
 """
@@ -14,13 +14,15 @@ import struct
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from attnimg.errors import ImageError, Kind
+from attnimg.images.colour import from_srgb
 from attnimg.images.picture import Picture
 from attnimg.images.read import read
 from attnimg.images.source import Source
@@ -28,14 +30,18 @@ from attnimg.images.source import Source
 READY = b"r"
 """What a child sends first, once it is warm."""
 
-Answer: TypeAlias = Picture | tuple[Kind, str] | str
-"""What a child makes of an image: it, what is wrong with it, or the traceback of a bug."""
-
 _INLINE = 1 << 16  # bytes up to which an array goes into the pickle
 
 
+class Failure(NamedTuple):
+    """What a child answers instead of a value: an image's error, or without a kind a bug, and its traceback."""
+
+    kind: Kind | None
+    message: str
+
+
 def serve() -> None:
-    """Decode what comes in on file descriptor 0, a socket, until the parent is gone."""
+    """Call what comes in on file descriptor 0, a socket, until the parent is gone."""
     connection = socket.socket(fileno=0)
     threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
     _limit_memory()
@@ -44,16 +50,25 @@ def serve() -> None:
     with suppress(OSError):
         connection.sendall(READY)
         while True:
-            send(connection, _decode(*receive(connection)))
+            send(connection, _call(*receive(connection)))
 
 
-def _decode(source: Source, max_pixels: int, shortest: int | None) -> Answer:
+def read_and_rehearse(source: Source, *, max_pixels: int, shortest: int | None) -> Picture:
+    """Read a picture, and take a pixel the way back into its profile, which the parent goes when it writes."""
+    picture = read(source, max_pixels=max_pixels, shortest=shortest)
+    if picture.metadata.icc and picture.metadata.icc_applied:
+        with suppress(Exception):  # which are told of then
+            from_srgb(np.zeros((1, 1, 3), np.uint8), picture.metadata.icc)
+    return picture
+
+
+def _call(function: Callable[[Source], object], source: Source) -> object:
     try:
-        return read(source, max_pixels=max_pixels, shortest=shortest)
+        return function(source)
     except ImageError as error:
-        return error.kind, error.message
+        return Failure(error.kind, error.message)
     except Exception:  # noqa: BLE001 - raised again by the parent
-        return traceback.format_exc()
+        return Failure(None, traceback.format_exc())
 
 
 def _end_with_parent(connection: socket.socket) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -17,9 +17,9 @@ from PIL import Image
 import attnimg.images.read  # noqa: F401 - makes the formats known to Pillow
 from attnimg.errors import ImageError
 from attnimg.images.colour import ProfileError, from_srgb, space_of, to_grey
-from attnimg.images.lossless import encode_png, encode_tiff
+from attnimg.images.lossless import encode_png, encode_tiff, read_tags
 from attnimg.images.opencv import memory_errors
-from attnimg.images.picture import Metadata, Pixels, lay_on_white, renew_exif, renew_xmp, to_bytes
+from attnimg.images.picture import EXIF_ERRORS, Metadata, Pixels, lay_on_white, renew_exif, renew_xmp, to_bytes
 
 QUALITY = 95
 
@@ -41,6 +41,19 @@ _DEEP = ("PNG", "TIFF")
 _LONGEST = {"JPEG": 65_500, "PNG": 1_000_000, "WEBP": 16_383, "AVIF": 32_768}
 
 _SEGMENT = 65_533  # bytes that a segment of JPEG holds
+_EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0%c%c"
+_PIECE = _SEGMENT - len(_ICC % (1, 1))  # bytes of a profile
+# Bytes that a format holds where these are limited: of EXIF or XMP, each with its header, and of a profile. What PNG
+# holds of that, `guard` limits.
+_MOST_BESIDE = {"JPEG": _SEGMENT, "BMP": 0}
+_MOST_ICC = {"JPEG": 255 * _PIECE, "PNG": 1 << 22}
+
+
+class Encoded(NamedTuple):
+    """A file, and what of the picture it does not hold: a note for a person, or None."""
+
+    data: bytes | memoryview
+    note: str | None
 
 
 def output_format(format: str) -> str:
@@ -68,16 +81,15 @@ def encode(
     lossless: bool = False,
     grey: bool = False,
     quality: int = QUALITY,
-) -> bytes | memoryview:
+) -> Encoded:
     """Encode H x W x 3 sRGB pixels, uint8 or uint16, and H x W alpha of the same type.
 
-    format: one of `EXTENSIONS`. metadata: as `read` yields it; EXIF and XMP are made true of these pixels, broken
-    EXIF is dropped, and so is what does not fit into JPEG's segments of 64 KB.
+    format: one of `EXTENSIONS`. metadata: as `read` yields it; EXIF and XMP are made true of these pixels.
     lossless: for WebP; PNG, TIFF and BMP always are, JPEG, AVIF and HEIF never. quality: 0 to 100, for the lossy ones.
     grey: write grey only, the luma, where the format has it.
 
-    Pixels go back into the profile, CMYK included; one that the format does not hold, or that has no way back, is
-    dropped, and they stay sRGB. Only PNG and TIFF hold 16 bits, others get them rounded to 8; JPEG is laid on white.
+    Pixels go back into the profile, CMYK included; where it has no way back they stay sRGB. What the format cannot hold
+    is noted: a profile, EXIF and XMP are dropped, 16 bits rounded to 8, JPEG is laid on white.
 
     Raises MemoryError, and ImageError: write-failed.
     """
@@ -89,46 +101,89 @@ def encode(
             f"{format} takes sides of 1 to {longest} pixels, and it has {width} x {height} pixels. "
             "Scale it down, or convert it to TIFF.",
         )
+    notes = [f"its {name} was dropped" for name in metadata.others]
+    if alpha is not None and (format == "BMP" or (format == "TIFF" and pixels.dtype == np.uint16)):
+        grey = False  # with alpha, BMP has no grey, and hardly any program reads it of 16 bits in a TIFF
     try:
         with memory_errors():
             if format == "JPEG" and alpha is not None:
+                if alpha.min() < np.iinfo(alpha.dtype).max:
+                    notes.append("its transparency became white, for JPEG holds none")
                 pixels, alpha = lay_on_white(pixels, alpha), None
             if format not in _DEEP:
+                if pixels.dtype != np.uint8:
+                    notes.append(f"its 16 bits per colour became 8, for {format} holds no more")
                 pixels, alpha = to_bytes(pixels), None if alpha is None else to_bytes(alpha)
-            colours, icc = _leave_srgb(pixels, metadata, format, grey)
-            exif = renew_exif(metadata.exif, width, height) if metadata.exif else None
-            xmp = renew_xmp(metadata.xmp, width, height) if metadata.xmp else None
-            beside = Metadata(icc, exif, xmp)
-            if format == "PNG":
-                return encode_png(colours, alpha, beside)
-            if format == "TIFF":
-                return encode_tiff(colours, alpha, beside)
-            if format == "JPEG":
-                return _encode_jpeg(colours, beside, quality)
-            if format == "BMP":
-                return _encode_opencv(".bmp", colours if alpha is None else np.dstack([pixels, alpha]))
-            return _encode_pillow(format, colours, alpha, beside, lossless, quality)
+            colours, icc = _leave_srgb(pixels, metadata, format, grey and format in _GREY, notes)
+            exif = _fit_exif(metadata.exif, format, width, height, notes)
+            xmp = _fit("XMP", metadata.xmp and renew_xmp(metadata.xmp, width, height), format, _XMP, notes)
+            data = _encode_as(format, colours, alpha, Metadata(icc, exif, xmp), lossless, quality)
     except MemoryError:
         raise
     except Exception as error:  # encoders raise anything
         raise ImageError(
             "write-failed", f"It cannot be encoded as {format}: {error}. Convert it to another format."
         ) from error
+    return Encoded(data, "; ".join(notes) or None)
 
 
-def _leave_srgb(pixels: Pixels, metadata: Metadata, format: str, grey: bool) -> tuple[Pixels, bytes | None]:
+def _leave_srgb(
+    pixels: Pixels, metadata: Metadata, format: str, grey: bool, notes: list[str]
+) -> tuple[Pixels, bytes | None]:
     """Return H x W, H x W x 3 or H x W x 4 (CMYK) colours, and the profile that they are in; None: sRGB."""
-    icc, colours, grey = metadata.icc, pixels, grey and format in _GREY
-    try:
-        if icc and space_of(icc) not in _PROFILES.get(format, ("RGB",)):
+    icc, colours = metadata.icc, pixels
+    if icc:
+        try:
+            colours = _enter_profile(icc, pixels, format, grey, applied=metadata.icc_applied)
+        except ProfileError as error:
+            notes.append(f"its colour profile was dropped, for {error}")
             icc = None
-        elif icc and metadata.icc_applied:
-            colours = from_srgb(pixels, icc)
-        elif icc and space_of(icc) != ("GRAY" if grey else "RGB"):
-            icc = None
-    except ProfileError:
-        icc = None
     return to_grey(colours) if grey and colours.shape[2:] == (3,) else colours, icc
+
+
+def _enter_profile(icc: bytes, pixels: Pixels, format: str, grey: bool, *, applied: bool) -> Pixels:
+    """Return the pixels in a profile; themselves where they never left it. Raises ProfileError."""
+    space = space_of(icc)
+    if space not in _PROFILES.get(format, ("RGB",)) or len(icc) > _MOST_ICC.get(format, len(icc)):
+        raise ProfileError(f"it does not fit into {format}")
+    if space != ("GRAY" if grey else "RGB") and (space == "GRAY" or not applied):
+        raise ProfileError(f"it is for {space} pixels")
+    return from_srgb(pixels, icc) if applied else pixels
+
+
+def _fit_exif(exif: bytes | None, format: str, width: int, height: int, notes: list[str]) -> bytes | None:
+    renewed = renew_exif(exif, width, height) if exif else None
+    try:
+        if renewed and format == "TIFF" and not read_tags(renewed)[1]:
+            notes.append("some of its EXIF was dropped, for it does not fit into TIFF")
+    except EXIF_ERRORS:
+        renewed = None
+    if exif and not renewed:
+        notes.append("its EXIF was dropped, for it is broken")
+    return _fit("EXIF", renewed, format, _EXIF, notes)
+
+
+def _fit(name: str, data: bytes | None, format: str, header: bytes, notes: list[str]) -> bytes | None:
+    """Return data if the format holds them; header: what JPEG puts before them."""
+    most = _MOST_BESIDE.get(format)
+    if not data or most is None or len(header) + len(data) <= most:
+        return data
+    notes.append(f"its {name} was dropped, for it does not fit into {format}")
+    return None
+
+
+def _encode_as(
+    format: str, colours: Pixels, alpha: Pixels | None, beside: Metadata, lossless: bool, quality: int
+) -> bytes | memoryview:
+    if format == "PNG":
+        return encode_png(colours, alpha, beside)
+    if format == "TIFF":
+        return encode_tiff(colours, alpha, beside)
+    if format == "JPEG":
+        return _encode_jpeg(colours, beside, quality)
+    if format == "BMP":
+        return _encode_opencv(".bmp", colours if alpha is None else np.dstack([colours, alpha]))
+    return _encode_pillow(format, colours, alpha, beside, lossless, quality)
 
 
 def _encode_jpeg(colours: Pixels, beside: Metadata, quality: int) -> bytes:
@@ -140,14 +195,12 @@ def _encode_jpeg(colours: Pixels, beside: Metadata, quality: int) -> bytes:
         # At this quality, colours at half the resolution would be the greater loss, and seen first in what was dark.
         whole = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
         data = _encode_opencv(".jpg", colours, cv2.IMWRITE_JPEG_QUALITY, quality, *whole)
-    bodies = [(b"\xe1", b"Exif\0\0" + beside.exif)] if beside.exif else []
-    bodies += [(b"\xe1", b"http://ns.adobe.com/xap/1.0/\0" + beside.xmp)] if beside.xmp else []
+    bodies = [(b"\xe1", header + body) for header, body in ((_EXIF, beside.exif), (_XMP, beside.xmp)) if body]
     # ICC.1:2022, B.4: in pieces that are numbered from 1.
-    room = _SEGMENT - len(b"ICC_PROFILE\0..")
-    pieces = [beside.icc[at : at + room] for at in range(0, len(beside.icc), room)] if beside.icc else []
-    bodies += [(b"\xe2", b"ICC_PROFILE\0%c%c%b" % (i, len(pieces), piece)) for i, piece in enumerate(pieces, 1)]
-    fitting = [(marker, body) for marker, body in bodies if len(body) <= _SEGMENT]
-    segments = [b"\xff%b%b%b" % (marker, struct.pack(">H", 2 + len(body)), body) for marker, body in fitting]
+    icc = beside.icc or b""
+    pieces = [icc[at : at + _PIECE] for at in range(0, len(icc), _PIECE)]
+    bodies += [(b"\xe2", _ICC % (i, len(pieces)) + piece) for i, piece in enumerate(pieces, 1)]
+    segments = [b"\xff%b%b%b" % (marker, struct.pack(">H", 2 + len(body)), body) for marker, body in bodies]
     return b"".join([data[:2], *segments, data[2:]])
 
 

@@ -1,4 +1,4 @@
-"""Read images in processes of their own, so that a decoder that hangs or crashes costs one image and not the run.
+"""Open images in processes of their own, so that a decoder that hangs or crashes costs one image and not the run.
 
     thread ──> child that is idle ── socket ──> read() there ── socket ──> Picture
 
@@ -16,17 +16,21 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar, cast
 
 from attnimg.errors import ImageError, Unavailable
-from attnimg.images.decoder import READY, Answer, fill, receive, send
+from attnimg.images.decoder import READY, Failure, fill, read_and_rehearse, receive, send
 from attnimg.images.picture import Picture
 from attnimg.images.read import MAX_PIXELS
 from attnimg.images.source import Source
+
+T = TypeVar("T")
 
 _STARTS = 3  # how often in a row a child may fail to start
 _WARMING = 120.0  # seconds that a start may take; it takes 0.3 where nothing else runs
@@ -39,7 +43,7 @@ _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from attnimg.images.decoder 
 class IsolatedReader:
     """`attnimg.images.read.read` in child processes; a context manager, called like it, from any threads.
 
-    workers: children, and so images that are decoded at once; further calls wait. timeout: seconds that one image may
+    workers: children, and so images that are opened at once; further calls wait. timeout: seconds that one image may
     take once its turn has come, or None. A child that is late or has died is replaced.
 
     Entering starts the children and does not wait for them. Leaving kills them; calls under way then end soon, with
@@ -76,18 +80,20 @@ class IsolatedReader:
         """
         if source.error is not None:
             raise source.error
+        return self.call(partial(read_and_rehearse, max_pixels=max_pixels, shortest=shortest), source)
+
+    def call(self, function: Callable[[Source], T], source: Source, /) -> T:
+        """Call a module's function with a source, there. Raises ImageError as it does, and as above."""
         child = self._idle.get()
         try:
-            answer = child.ask(replace(source, path=_name_for_others(source.path)), max_pixels, shortest)
+            answer = child.ask(function, replace(source, path=_name_for_others(source.path)))
         finally:
             self._idle.put(child)
-        match answer:
-            case Picture():
-                return answer
-            case str():
-                raise RuntimeError(f"a bug in the process that decodes:\n{answer}")
-            case kind, message:
-                raise ImageError(kind, message)
+        if not isinstance(answer, Failure):
+            return cast("T", answer)
+        if answer.kind is None:
+            raise RuntimeError(f"a bug in the process that decodes:\n{answer.message}")
+        raise ImageError(answer.kind, answer.message)
 
     def _close(self) -> None:
         for child in self._children:
@@ -124,13 +130,13 @@ class _Child:
                 raise
         self._socket, self._warm = ours, False
 
-    def ask(self, source: Source, max_pixels: int, shortest: int | None) -> Answer:
-        """Have an image decoded. ImageError when that cannot be; Unavailable when no process can be started."""
+    def ask(self, function: Callable[[Source], object], source: Source) -> Any:
+        """Have a function called. ImageError when that cannot be; Unavailable when no process can be started."""
         connection = self._prepare()
         until = None if self._timeout is None else time.monotonic() + self._timeout
         try:
-            send(connection, (source, max_pixels, shortest), until)
-            answer: Answer = receive(connection, until)
+            send(connection, (function, source), until)
+            return receive(connection, until)
         except TimeoutError as error:
             self.end()
             message = f"Decoding it took over {self._timeout:g} seconds. Raise --timeout if it is worth the wait."
@@ -140,7 +146,6 @@ class _Child:
         except BaseException:  # the rest of the answer would be taken for the next one
             self.end()
             raise
-        return answer
 
     def close(self) -> None:
         """Kill the process for good; from any thread."""

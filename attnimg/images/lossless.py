@@ -17,9 +17,19 @@ from PIL import Image
 from PIL.ExifTags import Base
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from attnimg.images.picture import EXIF_ERRORS, Metadata, Pixels, describe
+from attnimg.images.picture import Metadata, Pixels, describe
 
 _ROWS_AT_ONCE = 256
+
+# Tags of EXIF that no person misses: how the pixels were stored (EXIF 2.32, 4.6.4 A to C), where other tags are, what a
+# printer is to do, and the room that Windows leaves.
+_NOT_MISSED = (
+    *(Base.ImageWidth, Base.ImageLength, Base.BitsPerSample, Base.Compression, Base.PhotometricInterpretation),
+    *(Base.SamplesPerPixel, Base.PlanarConfiguration, Base.YCbCrSubSampling, Base.YCbCrPositioning),
+    *(Base.StripOffsets, Base.RowsPerStrip, Base.StripByteCounts, Base.JpegIFOffset, Base.JpegIFByteCount),
+    *(Base.TransferFunction, Base.WhitePoint, Base.PrimaryChromaticities, Base.YCbCrCoefficients),
+    *(Base.ReferenceBlackWhite, Base.ExifOffset, Base.GPSInfo, Base.PrintImageMatching, 0xEA1C),
+)
 
 
 def encode_png(colours: Pixels, alpha: Pixels | None, beside: Metadata) -> bytes:
@@ -54,7 +64,7 @@ def encode_png(colours: Pixels, alpha: Pixels | None, beside: Metadata) -> bytes
 
 
 def encode_tiff(colours: Pixels, alpha: Pixels | None, beside: Metadata) -> bytes:
-    """Encode as `encode_png` does, or H x W x 4 CMYK colours. EXIF becomes tags; broken EXIF is dropped."""
+    """Encode as `encode_png` does, or H x W x 4 CMYK colours. EXIF becomes tags, as `read_tags` has them."""
     strips = []
     for band in _interleave(colours, alpha, "<"):
         differences = band.copy()
@@ -79,17 +89,18 @@ def encode_tiff(colours: Pixels, alpha: Pixels | None, beside: Metadata) -> byte
         **({Base.XMLPacket: beside.xmp} if beside.xmp else {}),
         **({Base.InterColorProfile: beside.icc} if beside.icc else {}),
     }
-    try:
-        directory = _write_directory(tags | _read_tags(beside.exif))
-    except EXIF_ERRORS:
-        directory = _write_directory(tags)
-    return b"".join([b"II*\0\x08\0\0\0", directory, *strips])
+    if beside.exif:
+        tags |= read_tags(beside.exif)[0]
+    return b"".join([b"II*\0\x08\0\0\0", _write_directory(tags), *strips])
 
 
-def _read_tags(exif: bytes | None) -> dict[int, Any]:
+def read_tags(exif: bytes) -> tuple[dict[int, Any], bool]:
+    """Return EXIF as tags of a TIFF, and whether they tell all that it does. Raises EXIF_ERRORS where it is broken."""
     directory = Image.Exif()
-    directory.load(exif or b"")
-    return describe(directory)
+    directory.load(exif)
+    tags = describe(directory)
+    _write_directory(tags)  # not all that can be read can be written
+    return tags, directory.keys() <= {*tags, *_NOT_MISSED}
 
 
 def _write_directory(tags: dict[int, Any]) -> bytes:

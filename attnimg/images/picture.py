@@ -34,12 +34,14 @@ class Metadata:
     """ICC profile, EXIF and XMP as they stand in the file; of a TIFF's tags, those that EXIF has too.
 
     icc_applied: whether the pixels were brought from the profile into sRGB; False when it could not be used.
+    others: what else the file carries and no one reads, by name.
     """
 
     icc: bytes | None
     exif: bytes | None
     xmp: bytes | None
     icc_applied: bool = True
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,4 +147,5 @@ def renew_xmp(xmp: bytes, width: int, height: int) -> bytes:
     sizes |= {b"exif:PixelXDimension": width, b"exif:PixelYDimension": height}
     for name, value in {b"tiff:Orientation": 1, **sizes}.items():
         xmp = re.sub(rb"(%b\s*(?:=\s*[\"']|>)\s*)\d+" % name, rb"\g<1>%d" % value, xmp)
-    return re.sub(rb"<xmp:Thumbnails>.*?</xmp:Thumbnails>", b"", xmp, flags=re.DOTALL)
+    # Not by `.*?`: where nothing ends them, each beginning would be searched from to the end.
+    return re.sub(rb"<xmp:Thumbnails>[^<]*(?:<(?!/?xmp:Thumbnails>)[^<]*)*</xmp:Thumbnails>", b"", xmp)

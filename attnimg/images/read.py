@@ -29,6 +29,7 @@ from PIL import (
     GifImagePlugin,
     Image,
     JpegImagePlugin,
+    PngImagePlugin,
     TiffImagePlugin,
     UnidentifiedImageError,
     WebPImagePlugin,  # noqa: F401
@@ -36,12 +37,14 @@ from PIL import (
 )
 
 from attnimg.errors import ImageError
+from attnimg.images.apart import call
 from attnimg.images.colour import ProfileError, deep_to_srgb, to_srgb
 from attnimg.images.deep import count_bits, has_odd_samples, read_deep
 from attnimg.images.formats import HEAD, sniff
 from attnimg.images.guard import Stream, check_chunks, check_scans, check_strips, open_source
 from attnimg.images.opencv import memory_errors
 from attnimg.images.picture import EXIF_ERRORS, Metadata, Picture, Pixels, bands, describe
+from attnimg.images.sizes import MORE, count_pixels
 from attnimg.images.source import Source
 
 try:
@@ -71,6 +74,8 @@ _HEADERS: dict[str, Callable[[BinaryIO], Image.Image]] = {
     "BMP": BmpImagePlugin.BmpImageFile,
     "GIF": GifImagePlugin.GifImageFile,
 }
+_IPTC, _IPTC_OF_TIFF = 0x0404, {33723, 34377}  # among the resources of Photoshop, and the tags that hold it or them
+_XMP_OF_PNG = "XML:com.adobe.xmp"
 _LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
 # EXIF 2.32, 4.6.4 A: whether to transpose, then how to flip in OpenCV's code (0 upside down, 1 sideways, -1 both).
 _TURNS = {2: (False, 1), 3: (False, -1), 4: (False, 0), 5: (True, None), 6: (True, 1), 7: (True, -1), 8: (True, 0)}
@@ -100,26 +105,28 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS, shortest: int | None =
 
 
 def measure(source: Source) -> int | None:
-    """Return how many pixels a source has by its header; None where only decoding tells, or reading will fail.
+    """Return how many pixels a source has by its header; None where it does not tell, or reading will fail.
 
     That of a small JPEG takes 0.1 ms. Never waits for a pipe, nor takes anything out of one.
     """
     try:
-        if source.data is None and not Path(source.path).is_file():
-            return None
-        with open_source(source) as file:
-            stream = Stream(file)
-            format_ = sniff(head := stream.read(HEAD)) or ""
-            if format_ == "PNG":  # it stands nowhere else, or `check_chunks` refuses it
-                return int.from_bytes(head[16:20], "big") * int.from_bytes(head[20:24], "big") or None
-            if format_ not in _HEADERS:
-                return None
-            stream.watch(format_)
-            # `Image.open` would refuse what is larger than a limit that whoever reads has yet to set.
-            width, height = _HEADERS[format_](cast("BinaryIO", stream)).size
-            return width * height
+        return call(_measure, source)
     except Exception:  # noqa: BLE001 - `read` tells what is wrong with it
         return None
+
+
+def _measure(source: Source) -> int | None:
+    if source.data is None and not Path(source.path).is_file():
+        return None
+    with open_source(source) as file:
+        stream = Stream(file)
+        format_ = sniff(head := stream.read(HEAD)) or ""
+        if format_ not in _HEADERS:
+            return count_pixels(head + stream.read(MORE.get(format_, 0)), format_)
+        stream.watch(format_)
+        # `Image.open` would refuse what is larger than a limit that whoever reads has yet to set.
+        width, height = _HEADERS[format_](cast("BinaryIO", stream)).size
+        return width * height
 
 
 def _decode(stream: Stream, max_pixels: int, shortest: int | None) -> Picture:
@@ -149,7 +156,7 @@ def _decode(stream: Stream, max_pixels: int, shortest: int | None) -> Picture:
         icc, xmp = image.info.get("icc_profile"), image.info.get("xmp")
         deep = read_deep(cast("BinaryIO", stream), image) if bits == 16 else None
         pixels, alpha, note = _read_colours(image, deep, icc)
-        metadata = Metadata(icc, _read_exif(image), xmp, icc_applied=note is None)
+        metadata = Metadata(icc, _read_exif(image), xmp, note is None, _name_others(image))
         lossless = format_ in _LOSSLESS or (format_ == "WEBP" and _is_lossless_webp(stream))
         # Of 16 bits with alpha, Pillow makes RGBA; the second bit of a PNG's kind of pixels says colour.
         grey = image.mode in _GREY_MODES or (format_ == "PNG" and not head[25] & 2)
@@ -255,6 +262,17 @@ def _read_exif(image: Image.Image) -> bytes | None:
         return found.tobytes() if found else None
     except EXIF_ERRORS:
         return None
+
+
+def _name_others(image: Image.Image) -> tuple[str, ...]:
+    texts = image.text.keys() - {_XMP_OF_PNG} if isinstance(image, PngImagePlugin.PngImageFile) else ()
+    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    found = {
+        "IPTC": _IPTC in image.info.get("photoshop", ()) or not _IPTC_OF_TIFF.isdisjoint(tags),
+        "comment": "comment" in image.info,
+        "text": bool(texts),
+    }
+    return tuple(name for name, there in found.items() if there)
 
 
 def _is_lossless_webp(stream: Stream) -> bool:

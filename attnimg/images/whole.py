@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from attnimg.errors import ImageError
+from attnimg.images.apart import call
 from attnimg.images.formats import has_image_extension
 from attnimg.images.source import Source
 
@@ -25,6 +26,8 @@ def is_whole(path: Path) -> bool:
 
     What is not whole could not be read as an input either, so that no good input is taken for a bad output. What is of
     a kind that is not read says nothing of itself, and so is somebody's good file.
+
+    Raises ImageError: timeout, interrupted, where files are decoded in other processes.
     """
     if not path.is_file() or not has_image_extension(path.name):
         return not path.is_file() or path.stat().st_size > 0
@@ -33,13 +36,19 @@ def is_whole(path: Path) -> bool:
             file.seek(-len(_JPEG_END), 2)
             if file.read() == _JPEG_END:
                 return True
-    from attnimg.images.read import read
-
     try:
-        read(Source(str(path), PurePath()))
+        call(_decode, Source(str(path), PurePath()))
     except ImageError as error:
+        if error.kind in ("timeout", "interrupted"):
+            raise ImageError(error.kind, f"{path} is there already. {error}") from error
         return error.kind != "damaged"
     return True
+
+
+def _decode(source: Source) -> None:
+    from attnimg.images.read import read
+
+    read(source)
 
 
 def state_of(source: Source) -> State:

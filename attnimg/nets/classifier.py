@@ -1,8 +1,8 @@
 """The classifier: backbone, attention pooling, logits.
 
 A region attention with one region decides what the pooled features are made of: the mean of its output is sum_i w_i
-x_i, with weights w of its own for each head's share of the channels. Its map, the mean over the heads, says how much each
-position counts, and is what overlays draw.
+x_i, with weights w of its own for each head's share of the channels. Its map, the mean over the heads, says how much
+each position counts, and is what overlays draw.
 """
 
 from __future__ import annotations

@@ -147,8 +147,8 @@ class Run:
         self.averaged.update_parameters(self.net)
         return value
 
-    def finish_epoch(self) -> None:
-        """Validate the averaged net, log, and keep it if it is the best so far."""
+    def finish_epoch(self) -> str:
+        """Validate the averaged net, log, keep it if it is the best so far, and return in words what it is worth."""
         progress, epoch = self.progress, self.progress.epochs
         train_loss = self.fabric.all_reduce(torch.tensor(progress.loss / progress.counted), reduce_op="mean")
         measures: dict[str, float] = {}
@@ -167,6 +167,8 @@ class Run:
                 save_state(self.folder / BEST, {"net": self.averaged.module.state_dict(), "measures": measures})
         progress.loss, progress.counted, progress.epochs = 0.0, 0, epoch + 1
         self.save()
+        best = ", the best so far" if progress.best_epoch == epoch else ""
+        return f"{self.task.score} {score:.3f}, loss {loss:.3f}{best}"
 
 
 def fit(
@@ -179,12 +181,14 @@ def fit(
     resume: bool = False,
     steps: int | None = None,
     watch: Callable[[Progress, int], None] = lambda progress, total: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> nn.Module:
     """Train `net` and return the averaged net of the best epoch, in evaluation mode on the run's device.
 
     folder: takes the log, the last state and the best net. resume: go on from the state there. steps: stop after this
     many (for rehearsals and tests), leaving a state to resume from. watch: is told after every step, with the total.
-    UsageError: the loss is no number any more.
+    say: takes a line for each epoch; the seconds of one that was resumed are those since then. UsageError: the loss is
+    no number any more.
     """
     run = Run(task, net, recipe, folder, fabric)
     if resume:
@@ -197,9 +201,12 @@ def fit(
             let_through(run.save)
 
         while not run.finished and run.progress.step < last:
+            began = time.monotonic()
             run.train_epoch(last, after_step)
             if run.progress.step == (run.progress.epochs + 1) * run.steps_per_epoch:
-                run.finish_epoch()
+                worth = run.finish_epoch()
+                seconds = time.monotonic() - began
+                say(f"epoch {run.progress.epochs} of {recipe.epochs} in {seconds:.1f} s: {worth}")
                 let_through(run.save)
         run.save()
     fabric.barrier()

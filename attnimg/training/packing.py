@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 from attnimg.datasets.classes import Examples
 from attnimg.datasets.reading import read_all, read_photo
 from attnimg.images.square import fit_square
+from attnimg.training.decoded import appear_whole, place_decoded
 
 Pixels = NDArray[np.uint8]
 
@@ -24,26 +23,19 @@ def pack(
 ) -> Pixels:
     """Decode the examples once, centre square scaled to size x size, into a memory-mapped array N x size x size x 3.
 
-    The array lies in `folder` under a name made from the files' names, sizes and times, so that a later run finds it.
-    Unreadable images are a `UsageError` that names them: training must not guess.
+    The array lies in `folder`, where a resumed run finds it. Unreadable images are a `UsageError` that names them:
+    training must not guess.
     """
-    stats = [(f, (s := Path(f).stat()).st_size, s.st_mtime_ns) for f in examples.files]
-    digest = hashlib.sha256(json.dumps([size, stats]).encode()).hexdigest()[:16]
-    path = folder / f"pixels-{size}-{digest}.npy"
+    path = place_decoded(folder, f"pixels-{size}", examples.files, ".npy")
     if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        array = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(examples), size, size, 3))
-        try:
-            squares = read_all(examples.files, lambda file: read_square(file, size), workers=workers)
+        squares = read_all(examples.files, lambda file: read_square(file, size), workers=workers)
+        with appear_whole(path) as partial:
+            array = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(examples), size, size, 3))
             for done, square in enumerate(squares, 1):
                 array[done - 1] = square
                 if done % SAY_EVERY == 0:
                     say(f"read {done:,} of {len(examples):,} images")
             array.flush()
-            partial.rename(path)
-        finally:
-            partial.unlink(missing_ok=True)
     packed: Pixels = np.load(path, mmap_mode="r")
     return packed
 

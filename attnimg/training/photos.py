@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from attnimg.datasets.masks import ClassTable, read_masked
 from attnimg.datasets.reading import read_all, read_photo
 from attnimg.images.picture import to_bytes
+from attnimg.training.decoded import appear_whole, place_decoded
 
 SAY_EVERY = 500  # photos; some seconds
 
@@ -38,9 +39,9 @@ class Photos:
 def keep_photos(
     files: Sequence[str], folder: Path, *, workers: int = 2, say: Callable[[str], None] = lambda line: None
 ) -> Photos:
-    """Decode photos to 8 bits into `folder`, under a name made from their names, sizes and times.
+    """Decode photos to 8 bits into `folder`, where a resumed run finds them.
 
-    A later run finds the file and decodes nothing. UsageError: some cannot be read; it names them.
+    UsageError: some cannot be read; it names them.
     """
 
     def read(example: tuple[str, ...]) -> NDArray[np.uint8]:
@@ -78,19 +79,15 @@ def _keep(
     workers: int,
     say: Callable[[str], None],
 ) -> Photos:
-    stats = [(file, (s := Path(file).stat()).st_size, s.st_mtime_ns) for example in examples for file in example]
-    path = folder / f"{kind}-{hashlib.sha256(json.dumps(stats).encode()).hexdigest()[:16]}.bin"
+    path = place_decoded(folder, kind, chain.from_iterable(examples), ".bin")
     index = path.with_suffix(".json")
     if not index.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
         sizes: list[tuple[int, ...]] = []
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
+        with appear_whole(path) as partial, partial.open("wb") as file:
             for pixels in read_all(examples, read, workers=workers):
                 sizes.append(pixels.shape[:2])
                 file.write(pixels.data)
                 if len(sizes) % SAY_EVERY == 0:
                     say(f"read {len(sizes):,} of {len(examples):,} photos")
-        partial.rename(path)
         index.write_text(json.dumps(sizes))
     return Photos(path, json.loads(index.read_text()), channels)

@@ -87,7 +87,15 @@ class Run:
         """Train, draw the curves, and return the averaged net of the best epoch; None on all devices but the first."""
         options = self.options
         trained = fit(
-            task, net, recipe, self.folder, self.fabric, resume=options.resume, steps=options.steps, watch=options.watch
+            task,
+            net,
+            recipe,
+            self.folder,
+            self.fabric,
+            resume=options.resume,
+            steps=options.steps,
+            watch=options.watch,
+            say=options.say,
         )
         if not self.fabric.is_global_zero:
             return None

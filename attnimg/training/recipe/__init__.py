@@ -1,0 +1,26 @@
+"""Recipes: all that decides a training run, as frozen dataclasses read from one TOML file.
+
+Each task's recipe is a file that adds to `common.py`. The TOML files that made the shipped weights lie in
+`recipes/<task>/`; a run writes its own, with every value, into its folder.
+"""
+
+from __future__ import annotations
+
+from attnimg.training.recipe.classify import Augmentation, ClassifyRecipe
+from attnimg.training.recipe.common import Recipe
+from attnimg.training.recipe.enhance import Darkness, EnhanceRecipe
+from attnimg.training.recipe.files import RECIPES, dump_toml, load_recipe
+from attnimg.training.recipe.segment import SceneAugmentation, SegmentRecipe
+
+__all__ = [
+    "RECIPES",
+    "Augmentation",
+    "ClassifyRecipe",
+    "Darkness",
+    "EnhanceRecipe",
+    "Recipe",
+    "SceneAugmentation",
+    "SegmentRecipe",
+    "dump_toml",
+    "load_recipe",
+]

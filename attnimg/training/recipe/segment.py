@@ -1,0 +1,64 @@
+"""What decides a run of a segmenter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from attnimg.nets.segmenter import SegmenterConfig
+from attnimg.training.recipe.common import Recipe
+
+FOCUSES = ("gate", "region", "spatial", "none")  # what can be drawn over a photo, or nothing
+
+
+@dataclass(frozen=True)
+class SceneAugmentation:
+    """What happens to training photos and their masks alike, on the device. Zero turns a step off.
+
+    scale: bounds of how many times larger a photo is seen than it is, drawn evenly in octaves. flip: probability.
+    colour, hue: strength of brightness, contrast and saturation jitter, and of hue's (at most 0.5).
+    """
+
+    scale: tuple[float, float] = (0.5, 2.0)
+    flip: float = 0.5
+    colour: float = 0.3
+    hue: float = 0.0
+
+
+@dataclass(frozen=True)
+class SegmentRecipe(Recipe):
+    """A run of a segmenter.
+
+    size, start_size: side of the crops, multiples of 16. crops: from each photo per epoch. balance: how far the loss is
+    weighted towards rare classes, 0 (not) to 1 (by median frequency). lovasz, auxiliary: weights, beside the
+    cross-entropy's of 1, of the Lovász-softmax loss and of the cross-entropy of logits made from the context alone.
+    """
+
+    task: ClassVar[str] = "segment"
+
+    net: SegmenterConfig = field(default_factory=SegmenterConfig)
+    augmentation: SceneAugmentation = field(default_factory=SceneAugmentation)
+    epochs: int = 20
+    size: int = 288
+    start_size: int = 160
+    batch_size: int = 8
+    optimizer: str = "adamw"
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    warmup: float = 0.05
+    clip_gradient: float = 1.0
+    crops: int = 3
+    balance: float = 0.5
+    lovasz: float = 0.5
+    auxiliary: float = 0.4
+
+    def rules(self) -> dict[str, bool]:
+        """Return what must hold, as sentences, and whether it does."""
+        low, high = self.augmentation.scale
+        return super().rules() | {
+            "sizes must be multiples of 16": self.size % 16 == self.start_size % 16 == 0,
+            "crops must be at least 1": self.crops >= 1,
+            "balance must be between 0 and 1": 0 <= self.balance <= 1,
+            "scale must be above 0, the smaller first": 0 < low <= high,
+            f"focus must be one of {', '.join(FOCUSES)}": self.net.focus in FOCUSES,
+        }

@@ -1,0 +1,125 @@
+"""Pixels go back into the profile that their file carries, as Little CMS would bring them there."""
+
+import io
+import struct
+
+import cv2
+import numpy as np
+import pytest
+from icc_profiles import P3, SRGB, make_cmyk_profile, make_grey_profile, make_profile
+from PIL import Image
+from round_trips import DEEP, SMALL, again, encoded, open_back, read_back
+
+from attnimg.images.picture import Metadata
+
+SRGB_TO_XYZ = np.array([[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.7141]])
+PROFILES = {"sRGB": SRGB, "wide": make_profile(2.2, P3), "linear": make_profile(1.0, P3)}
+
+
+@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
+def test_8_bits_go_back_into_the_profile(format: str, name: str) -> None:
+    """Little CMS's own way from sRGB, and what was stored is stored again."""
+    icc = PROFILES[name]
+    data = encoded(SMALL, format=format, metadata=Metadata(icc, None, None), lossless=True)
+    stored = np.asarray(open_back(data)).astype(int)
+    light = np.where(SMALL / 255 <= 0.04045, SMALL / 255 / 12.92, ((SMALL / 255 + 0.055) / 1.055) ** 2.4)
+    if name != "sRGB":
+        primaries = np.stack([P3[name] for name in (b"rXYZ", b"gXYZ", b"bXYZ")], axis=1)
+        light = (light @ np.linalg.solve(primaries, SRGB_TO_XYZ).T) ** (1 / (2.2 if name == "wide" else 1.0))
+        assert np.abs(stored - 255 * light).max() < 2
+    picture = read_back(data)
+    assert (picture.metadata.icc, picture.metadata.icc_applied, picture.note) == (icc, True, None)
+    assert np.abs(picture.pixels.astype(int) - SMALL).mean() < (2 if name == "linear" else 0.5)
+    after = open_back(encoded(picture.pixels, format=format, metadata=picture.metadata, lossless=True))
+    assert np.abs(np.asarray(after) - stored).max() <= (0 if name == "sRGB" else 2)
+
+
+@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_16_bits_go_back_into_the_profile(format: str, name: str) -> None:
+    icc = PROFILES[name]
+    data = encoded(DEEP, format=format, metadata=Metadata(icc, None, None))
+    stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert name == "sRGB" or np.abs(stored[..., ::-1].astype(int) - DEEP).mean() > 500
+    shallow = np.asarray(open_back(encoded(DEEP, format="WEBP", metadata=Metadata(icc, None, None), lossless=True)))
+    assert np.abs(stored[..., ::-1] / 257 - shallow).max() < 2  # Little CMS agrees
+    picture = read_back(data)
+    assert (picture.metadata.icc, picture.note) == (icc, None)
+    assert np.abs(picture.pixels.astype(int) - DEEP).max() <= 4
+    after = encoded(picture.pixels, format=format, metadata=picture.metadata)
+    assert np.abs(cv2.imdecode(np.frombuffer(after, np.uint8), cv2.IMREAD_UNCHANGED).astype(int) - stored).max() <= 2
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF"])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_grey_goes_back_into_its_profile(format: str, depth: int) -> None:
+    icc = make_grey_profile(1.8)
+    grey = np.dstack([(SMALL if depth == 8 else DEEP)[..., 1]] * 3)
+    picture = read_back(encoded(grey, format=format, metadata=Metadata(icc, None, None), grey=True))
+    assert picture.grey
+    assert (picture.metadata.icc, picture.note) == (icc, None)
+    assert picture.pixels.dtype == (np.uint8 if depth == 8 or format == "JPEG" else np.uint16)
+    expected = grey if picture.pixels.dtype == grey.dtype else grey / 257
+    assert np.abs(picture.pixels - expected.astype(float)).max() <= (4 if format == "JPEG" else 2)
+    for other in ("WEBP", "BMP"):
+        picture = read_back(encoded(grey, format=other, metadata=Metadata(icc, None, None), lossless=True, grey=True))
+        assert picture.metadata.icc is None
+        assert np.abs(picture.pixels - (grey if depth == 8 else grey / 257)).max() < 0.51
+
+
+@pytest.mark.parametrize("format", ["JPEG", "TIFF"])
+def test_cmyk_stays_cmyk(format: str) -> None:
+    icc = make_cmyk_profile()
+    grey = np.dstack([SMALL[..., 1]] * 3)
+    data = encoded(grey, format=format, metadata=Metadata(icc, None, None))
+    assert open_back(data).mode == "CMYK"
+    picture = read_back(data)
+    assert (picture.metadata.icc, picture.note, picture.grey) == (icc, None, False)
+    assert np.abs(picture.pixels.astype(int) - grey).mean() < 4
+    assert np.abs(again(picture).pixels.astype(int) - picture.pixels).mean() < 2
+    assert open_back(encoded(grey, format="PNG", metadata=picture.metadata)).mode == "RGB"
+
+
+def test_cmyk_without_a_way_back_becomes_rgb() -> None:
+    for icc in (None, make_cmyk_profile(has_return=False)):
+        file = io.BytesIO()
+        Image.fromarray(SMALL).convert("CMYK").save(file, "TIFF", icc_profile=icc)
+        picture = read_back(file.getvalue())
+        assert picture.metadata.icc_applied
+        after = again(picture)
+        assert after.metadata.icc is None
+        assert np.array_equal(after.pixels, picture.pixels)
+
+
+def test_a_profile_that_was_ignored_stays_and_changes_nothing() -> None:
+    """At 16 bits, tables cannot be applied: values and profile go out as they came in."""
+    icc = make_profile(1.8, P3).replace(b"rTRC", b"xTRC")
+    picture = read_back(encoded(DEEP, format="PNG", metadata=Metadata(icc, None, None, icc_applied=False)))
+    assert not picture.metadata.icc_applied
+    assert "profile" in (picture.note or "")
+    after = again(picture)
+    assert after.metadata.icc == icc
+    assert np.array_equal(after.pixels, DEEP)
+
+
+@pytest.mark.parametrize("icc", [b"junk" * 40, SRGB[:150], make_cmyk_profile(has_return=False)])
+def test_a_profile_that_is_of_no_use_is_dropped(icc: bytes) -> None:
+    for applied in (False, True):
+        picture = read_back(encoded(SMALL, format="JPEG", metadata=Metadata(icc, None, None, applied)))
+        assert (picture.metadata.icc, picture.note) == (None, None)
+
+
+def test_a_curve_without_an_inverse_leaves_srgb() -> None:
+    icc = bytearray(make_profile(2.2, P3))
+    at = icc.index(b"curv")
+    icc[at : at + 18] = b"curv" + bytes(4) + struct.pack(">I3H", 3, 0, 65535, 9000)
+    picture = read_back(encoded(DEEP, format="PNG", metadata=Metadata(bytes(icc), None, None)))
+    assert picture.metadata.icc is None
+    assert np.array_equal(picture.pixels, DEEP)
+
+
+def test_a_large_profile_goes_into_several_segments() -> None:
+    icc = bytearray(SRGB + bytes(150_000))
+    icc[:4] = struct.pack(">I", len(icc))
+    assert read_back(encoded(SMALL, format="JPEG", metadata=Metadata(bytes(icc), None, None))).metadata.icc == icc
