@@ -34,11 +34,11 @@ def load(task: Literal["enhance"], **options: Any) -> Enhancer: ...
 
 
 def load(task: str = "classify", **options: Any) -> Classifier | Segmenter | Enhancer:
-    """Build the predictor of a task: `predictor(image or list)` with PIL images or RGB uint8 arrays H x W x 3.
+    """Build the predictor of a task: `predictor(image or list)`.
 
-    options: model (name or path), device, precision; views for classify; resize and tta for segment; tile for
-    enhance. Those of segment and enhance take uint16 arrays too. Torch is imported here, not with the package.
-    ValueError: there is no such task.
+    Images are PIL's, or RGB arrays H x W x 3, uint8 or uint16. options: model (name or path), device,
+    precision; views for classify; resize and tta for segment; tile for enhance. Torch is imported here, not with the
+    package. ValueError: there is no such task.
     """
     if task == "classify":
         from attnimg.tasks.classify import load_classifier

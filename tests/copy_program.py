@@ -16,9 +16,10 @@ import typer
 from attnimg.cli.batch import Search, run_batch
 from attnimg.cli.console import Console
 from attnimg.cli.main import app, main
-from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, spread
+from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report
 from attnimg.cli.reading import open_reader
 from attnimg.cli.resume import open_journal
+from attnimg.cli.spread import spread
 from attnimg.images.place import Placer, Targets
 from attnimg.images.source import Source
 from attnimg.images.write import write_image

@@ -14,7 +14,8 @@ from attnimg.images.apart import calling_by
 from attnimg.images.colour import from_srgb
 from attnimg.images.isolated import IsolatedReader
 from attnimg.images.place import Placer, Target
-from attnimg.images.read import measure, read
+from attnimg.images.read import read
+from attnimg.images.sizes import measure
 from attnimg.images.source import Source
 
 FAULTY = Path(__file__).parent / "faulty"

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from attnimg.errors import KINDS, ImageError
-from attnimg.images.read import measure, read
+from attnimg.images.read import read
+from attnimg.images.sizes import measure
 from attnimg.images.source import Source
 
 # pytest shows warnings whatever the filters say; that users see none is what the process of its own is for.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -185,4 +187,7 @@ def test_models_and_doctor(run: Run, model: Path) -> None:
     assert run("models", "verify", model) == (0, "tiny: whole\n", "")
     status, out, _ = run("doctor")
     assert status in (0, 4)  # 4 in a checkout without weights
-    assert {"attnimg", "python", "torch", "weights"} <= {line.split()[0] for line in out.splitlines()}
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+    extras = {key: names for key, names in project["optional-dependencies"].items() if key != "test"}
+    packages = {re.split("[<>=]", name)[0] for names in (project["dependencies"], *extras.values()) for name in names}
+    assert {"attnimg", "python", "weights", *packages} <= {line.split()[0] for line in out.splitlines()}

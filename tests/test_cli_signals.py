@@ -18,7 +18,8 @@ from attnimg.cli.batch import Search, run_batch
 from attnimg.pipeline.journal import Journal
 from attnimg.cli.console import Console
 from attnimg.cli.main import app, main
-from attnimg.cli.options import Compute, Inputs, Report, spread
+from attnimg.cli.options import Compute, Inputs, Report
+from attnimg.cli.spread import spread
 from attnimg.results import Classified
 
 class Slow:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from attnimg.errors import Unavailable
-from attnimg.evaluation.calibration import COLDEST, Reliability, fit_temperature, reliability
+from attnimg.evaluation.calibration import COLDEST, Reliability, fit_temperature
 from attnimg.evaluation.classification import ClassificationMetrics
 from attnimg.evaluation.report import Evaluation, write_classes
 
@@ -103,8 +103,9 @@ def test_no_images_and_wrong_targets_are_errors():
 
 
 def test_reliability_rows():
-    probabilities = torch.tensor([[0.9, 0.1], [0.7, 0.3], [0.35, 0.65], [0.5, 0.5]])
-    rows = list(reliability(probabilities, torch.tensor([0, 1, 1, 0]), bins=5))
+    table = Reliability(bins=5)
+    table.update(torch.tensor([0.9, 0.7, 0.65, 0.5]), torch.tensor([True, False, True, True]))
+    rows = list(table)
     assert [row.count for row in rows] == [0, 0, 1, 2, 1], "a bin's upper edge is its own"
     assert rows[3].confidence == pytest.approx(0.675)
     assert rows[3].accuracy == 0.5

@@ -14,6 +14,7 @@ from pycocotools import mask as coco
 from attnimg.images import cutout, masks
 from attnimg.images.masks import VOID, drop_small, encode_mask, keep_only
 from attnimg.images.outlines import Ring, encode_runs, trace
+from attnimg.images.picture import lay_over
 from attnimg.images.preview import Entry, draw_preview
 
 COLORS = [(0, 0, 255), (0, 255, 0), (255, 0, 0)]
@@ -156,7 +157,7 @@ def test_a_blurred_background_has_no_halo() -> None:
 def test_laying_over_a_colour() -> None:
     photo = np.full((3, 2, 3), 100, np.uint8)
     alpha = np.array([[0, 255], [128, 51], [0, 0]], np.uint8)
-    laid = cutout.lay_over(photo, alpha, np.array([200, 0, 100], np.uint8))
+    laid = lay_over(photo, alpha, np.array([200, 0, 100], np.uint8))
     assert laid[:, :, 0].tolist() == [[200, 100], [150, 180], [200, 200]]
     assert (laid[:, :, 2] == 100).all()
 

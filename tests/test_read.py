@@ -13,7 +13,8 @@ from PIL import Image
 
 from attnimg.errors import ImageError
 from attnimg.images.picture import Metadata, Picture
-from attnimg.images.read import measure, read
+from attnimg.images.read import read
+from attnimg.images.sizes import measure
 from attnimg.images.source import Source
 
 LOSSLESS = ["PNG", "TIFF", "BMP", "WEBP"]

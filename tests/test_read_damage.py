@@ -77,6 +77,16 @@ def test_a_bomb_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch)
     assert kind_of(small, max_pixels=60 * 80 - 1) == "too-large"
 
 
+def test_what_is_beside_the_pixels_is_refused_with_the_limit_that_it_passed() -> None:
+    photo = encode(PHOTO, "JPEG")
+    exif = b"\xff\xe1\xff\xffExif\0\0" + bytes(65_527)
+    other = b"\xff\xe5\xff\xff" + bytes(65_533)
+    for segments, limit in ((exif * 33, 2), (exif + other * 513, 32)):
+        with pytest.raises(ImageError, match=f"over {limit} MiB") as caught:
+            read(source(photo[:2] + segments + photo[2:]))
+        assert caught.value.kind == "too-large"
+
+
 def test_pillow_warns_of_nothing_and_torch_is_not_there() -> None:
     code = """if True:
         import sys
@@ -142,7 +152,7 @@ def test_a_pipe_can_be_read() -> None:
 
 
 def test_heic_names_the_extra_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attnimg.images.read.pillow_heif", None)
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
     with pytest.raises(ImageError, match=r"attnimg\[heic\]") as caught:
         read(source(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)))
     assert caught.value.kind == "unsupported"

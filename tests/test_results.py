@@ -10,7 +10,8 @@ from contextlib import suppress
 import pytest
 from rich.cells import cell_len
 
-from attnimg.results import FORMATS, Classified, Failed, Prediction, Record, Skipped, Tally, to_json
+from attnimg.cli.printing import FORMATS
+from attnimg.results import Classified, Failed, Prediction, Record, Skipped, Tally, to_json
 
 CAT = Prediction("n02123045", "tabby, tabby cat", 0.75)
 DOG = Prediction("n02099601", "golden retriever", 0.125)

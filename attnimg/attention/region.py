@@ -49,8 +49,7 @@ class RegionAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Weight the positions of x, N x C x H x W, so that the mean over each region is its weighted sum."""
         w = self.weights(x)
-        w = (w * self._sizes(w)).to(x.dtype)
-        return (x.unflatten(1, (self.heads, -1)) * w[:, :, None]).flatten(1, 2)
+        return x * (w * self._sizes(w)).to(x.dtype).repeat_interleave(x.shape[1] // self.heads, 1)
 
     def _edges(self, length: int) -> list[tuple[int, int]]:
         parts = min(self.regions, length)

@@ -13,12 +13,13 @@ from pathlib import Path
 from queue import Queue
 
 from attnimg.cli.console import Console
-from attnimg.cli.options import Compute, Inputs, Report
+from attnimg.cli.options import Compute, Inputs, Outputs, Report
+from attnimg.cli.printing import FORMATS
 from attnimg.cli.progress import Progress
 from attnimg.cli.status import ExitStatus, OutputFailed, Terminated
 from attnimg.errors import ImageError, NoImages, UsageError
 from attnimg.images.find import find
-from attnimg.images.place import Targets
+from attnimg.images.place import Placer, Targets
 from attnimg.images.shard import in_shard, parse_shard
 from attnimg.images.source import Counts, Source
 from attnimg.images.watch import watch
@@ -26,7 +27,7 @@ from attnimg.pipeline.job import Job, Outcome, Ready
 from attnimg.pipeline.journal import Journal, JournalFailed
 from attnimg.pipeline.journal_lines import write_whole
 from attnimg.pipeline.stream import stream
-from attnimg.results import FORMATS, Done, Failed, Record, Tally, to_json
+from attnimg.results import Done, Failed, Record, Tally, to_json
 
 MOST_AHEAD = 100_000  # images found and not read yet; 40 MB
 
@@ -99,6 +100,12 @@ class Search:
             if isinstance(item, BaseException):
                 raise item
             yield item
+
+
+def build_placer(folder: Path, outputs: Outputs, sources: list[Source], journal: Journal) -> Placer:
+    """Return what hands out names below a folder, as the options ask. sources: all, or none where they still come."""
+    overwrite, skip = outputs.overwrite, outputs.skip_existing
+    return Placer(folder, overwrite=overwrite, skip_existing=skip, inputs=sources or None, begun=journal.begun)
 
 
 def run_batch(

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from attnimg import checkpoints
-from attnimg.cli.batch import Search, print_plan, run_batch
+from attnimg.cli.batch import Search, build_placer, print_plan, run_batch
 from attnimg.cli.console import Console
-from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, Views, spread
+from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, Views
 from attnimg.cli.reading import Reader, open_reader, read_twice
 from attnimg.cli.resume import open_journal
 from attnimg.cli.sort import Sorter, Sorting
+from attnimg.cli.spread import spread
 from attnimg.errors import UsageError
 from attnimg.images.formats import has_image_extension
 from attnimg.images.place import Placer, Target, Targets
@@ -65,14 +66,7 @@ def classify(
     is_known = outputs.may_replace(inputs) or sorting.sort_into or _is_input(outputs.output, inputs)
     sources = search.all() if is_known else []
     journal = Journal() if outputs.dry_run else open_journal(report, model, Classified)
-    placer = partial(
-        Placer,
-        overwrite=outputs.overwrite,
-        skip_existing=outputs.skip_existing,
-        inputs=sources or None,
-        begun=journal.begun,
-    )
-    overlays = placer(outputs.output) if outputs.output else None
+    overlays = build_placer(outputs.output, outputs, sources, journal) if outputs.output else None
     if outputs.dry_run:
         checkpoints.find(model)
         raise typer.Exit(print_plan(search, partial(_plan, overlays, sorting.sort_into), console))
@@ -83,7 +77,8 @@ def classify(
     classifier = load_classifier(model, device=compute.device, precision=compute.precision, views=views)
     finish = None
     if sorting.sort_into:
-        finish = Sorter(placer(sorting.sort_into), sorting.how, outputs.overwrite, journal).file
+        placer = build_placer(sorting.sort_into, outputs, sources, journal)
+        finish = Sorter(placer, sorting.how, outputs.overwrite, journal).file
     with open_reader(inputs, compute) as reader:
         job = ClassifyJob(
             classifier,

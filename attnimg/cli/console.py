@@ -12,9 +12,9 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TextIO
 
+from attnimg.cli.printing import spell_controls
 from attnimg.cli.progress import Bar, Log, Progress
 from attnimg.cli.status import OutputClosed, OutputFailed
-from attnimg.results import spell_controls
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,14 @@ from attnimg.cli.status import ExitStatus
 from attnimg.errors import Unavailable
 
 REQUIRED = ("torch", "kornia", "opencv-python", "pillow", "numpy", "safetensors", "typer", "rich")
-OPTIONAL = {"lightning": "train", "matplotlib": "train", "pillow-heif": "heic", "av": "video", "pypiqe": "quality"}
+OPTIONAL = {
+    "lightning": "train",
+    "matplotlib": "train",
+    "pillow-heif": "heic",
+    "pypiqe": "quality",
+    "av": "video",
+    "watchfiles": "watch",
+}
 
 
 def doctor() -> None:

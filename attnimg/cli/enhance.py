@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from attnimg import checkpoints
-from attnimg.cli.batch import Search, print_plan, run_batch
+from attnimg.cli.batch import Search, build_placer, print_plan, run_batch
 from attnimg.cli.console import Console
-from attnimg.cli.naming import STDOUT, Files, Naming, find_single_file, is_video
-from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, spread
+from attnimg.cli.naming import Files, Naming, find_single_file, is_video
+from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report
 from attnimg.cli.reading import Reader, open_reader
 from attnimg.cli.resume import open_journal
-from attnimg.cli.single import write_to_stdout
+from attnimg.cli.single import STDOUT, find_ahead, plan_stdout, write_to_stdout
+from attnimg.cli.spread import spread
 from attnimg.cli.video import MixedJob
 from attnimg.errors import UsageError
-from attnimg.images.place import Placer, Target, Targets
+from attnimg.images.place import Targets
 from attnimg.images.source import Source
 from attnimg.pipeline.journal import Journal
 from attnimg.results import Enhanced, Record, Skipped
@@ -82,28 +83,15 @@ def enhance(
         raise UsageError("-o - writes one photo and nothing else. For --overlay and --side-by-side name a folder.")
     if files.suffix and (to_stdout or only):
         raise UsageError("--suffix is for the names in a folder, and -o names none. Leave it out, or name a folder.")
-    # What comes one by one is not waited for.
-    sources = search.all() if outputs.may_replace(inputs) or to_stdout or only else []
-    if (to_stdout or only) and len(sources) > 1:
-        raise UsageError(f"-o {outputs.output} takes one photo, and {len(sources)} were found. Name a folder.")
+    sources = find_ahead(search, inputs, outputs, report, only)
     if to_stdout and any(map(is_video, sources)):
         raise UsageError("-o - writes a photo, and a video needs a file. Name one, or a folder.")
-    if to_stdout and (report.report or report.errors):
-        raise UsageError("-o - writes one photo and no record. For --report and --errors name a folder.")
     journal = Journal() if outputs.dry_run else open_journal(report, model, Enhanced)
-    placer = Placer(
-        Path() if to_stdout else only.parent if only else outputs.output,
-        overwrite=outputs.overwrite,
-        skip_existing=outputs.skip_existing,
-        inputs=sources or None,
-        begun=journal.begun,
-    )
-    naming = Naming(placer, files, only, overlay=outputs.overlay)
+    folder = Path() if to_stdout else only.parent if only else outputs.output
+    naming = Naming(build_placer(folder, outputs, sources, journal), files, only, overlay=outputs.overlay)
     if outputs.dry_run:
         checkpoints.find(model)
-        raise typer.Exit(
-            print_plan(search, (lambda _: {"output": Target(STDOUT)}) if to_stdout else naming.plan, console)
-        )
+        raise typer.Exit(print_plan(search, plan_stdout if to_stdout else naming.plan, console))
 
     # Only now, as this takes seconds.
     from attnimg.tasks.enhance import Settings, load_enhancer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ import typer
 
 from attnimg import checkpoints
 from attnimg.cli.console import Console
-from attnimg.cli.options import BatchSize, Device, Model, Precision, Quiet, Views, Workers, count_threads, spread
+from attnimg.cli.options import BatchSize, Device, Model, Precision, Quiet, Views, Workers, count_threads
+from attnimg.cli.spread import spread
 
 if TYPE_CHECKING:
     from attnimg.evaluation.report import Evaluation
@@ -138,9 +138,8 @@ def print_results(console: Console, results: Mapping[str, float], format_: Forma
         case "json":
             console.print(json.dumps(results))
         case "csv":
-            table = io.StringIO()
-            csv.writer(table, lineterminator="\n").writerows([("name", "value"), *results.items()])
-            console.write(table.getvalue())
+            csv.writer(console, lineterminator="\n").writerows([("name", "value"), *results.items()])
+            console.flush()
         case _:
             width = max(map(len, results)) + 1
             for name, value in results.items():

@@ -18,7 +18,6 @@ from attnimg.images.source import Source
 
 BESIDE = {"overlay": ".overlay.png", "compare": ".compare.jpg"}
 FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "tiff": "TIFF"}
-STDOUT = Path("-")
 
 
 @dataclass(frozen=True)

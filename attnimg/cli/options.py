@@ -1,20 +1,17 @@
 """The options that commands share, each with its help text in one place.
 
-A group is a dataclass whose fields are options. A command takes groups as it takes options; `spread` turns a group into
-its fields for Typer and back. A group refuses contradictory options itself, as a `UsageError`.
+A group is a dataclass whose fields are options (see `spread`). It refuses contradictory ones itself, as a `UsageError`.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
-from functools import wraps
-from inspect import Parameter, signature
+from collections.abc import Mapping
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Literal
 
 import typer
 
@@ -154,7 +151,7 @@ class Outputs:
             raise UsageError("--overwrite and --skip-existing contradict each other; give one of them.")
 
     def may_replace(self, inputs: Inputs) -> bool:
-        """Tell whether files may be replaced, and all inputs must be known before; what comes one by one cannot be."""
+        """Tell whether files may be replaced, for which all inputs must be known; which those from stdin are not."""
         return self.overwrite or (self.skip_existing and inputs.from_file != "-" and not inputs.watch)
 
 
@@ -247,36 +244,3 @@ def count_cores() -> int:
 def count_threads(workers: int | None) -> int:
     """Return --workers, or its default."""
     return workers or min(16, count_cores())
-
-
-def spread(command: Callable[..., None]) -> Callable[..., None]:
-    """Make a command that takes each field of its dataclass parameters as an option of its own."""
-    hints = get_type_hints(command, include_extras=True)
-    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
-    parameters = []
-    for parameter in signature(command).parameters.values():
-        hint = hints[parameter.name]
-        parameters += _options(hint) if parameter.name in groups else [parameter.replace(annotation=hint)]
-
-    @wraps(command)
-    def run(**values: Any) -> None:
-        for name, group in groups.items():
-            values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
-        command(**values)
-
-    # Typer reads a function's signature, and this is what it is to see.
-    run.__signature__ = signature(command).replace(parameters=parameters)  # type: ignore[attr-defined]
-    return run
-
-
-def _options(group: Any) -> list[Parameter]:
-    hints = get_type_hints(group, include_extras=True)
-    return [
-        Parameter(
-            field.name,
-            Parameter.KEYWORD_ONLY,
-            default=Parameter.empty if field.default is MISSING else field.default,
-            annotation=hints[field.name],
-        )
-        for field in fields(group)
-    ]

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import typer
 
 from attnimg import checkpoints
-from attnimg.cli.batch import Search, print_plan, run_batch
+from attnimg.cli.batch import Search, build_placer, print_plan, run_batch
 from attnimg.cli.console import Console
-from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, spread, tell_apart
+from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, tell_apart
 from attnimg.cli.reading import Reader, open_reader, read_twice
 from attnimg.cli.resume import open_journal
 from attnimg.cli.segment_batch import BatchFiles
 from attnimg.cli.segment_extras import Beside, Chosen, Extras
-from attnimg.cli.single import write_to_stdout
+from attnimg.cli.single import STDOUT, find_ahead, plan_stdout, write_to_stdout
+from attnimg.cli.spread import spread
 from attnimg.cli.status import ExitStatus
 from attnimg.errors import UsageError
 from attnimg.images.formats import has_image_extension
-from attnimg.images.place import Placer, Target, Targets
+from attnimg.images.place import Placer, Targets
 from attnimg.images.source import Source
 from attnimg.pipeline.journal import Journal
 from attnimg.results import Area, Record, Segmented, Skipped
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from attnimg.tasks.segment import Segmented as Outcome
 
 MASK = ".png"
-STDOUT = Path("-")
 SMALLEST = 32  # pixels; of less a net that halves four times sees nothing
 
 
@@ -73,29 +73,18 @@ def segment(
     chosen = Chosen.of(extras, [entry["label"] for entry in header.get("classes", ())], model)
     search = Search(inputs, outputs.output)
     to_stdout, only = outputs.output == STDOUT, _find_single_file(outputs.output)
-    # What comes one by one is not waited for.
-    sources = search.all() if outputs.may_replace(inputs) or to_stdout or only else []
-    if (to_stdout or only) and len(sources) > 1:
-        raise UsageError(f"-o {outputs.output} takes one photo, and {len(sources)} were found. Name a folder.")
-    if to_stdout and (report.report or report.errors):
-        raise UsageError("-o - writes one mask and no record. For --report and --errors name a folder.")
+    sources = find_ahead(search, inputs, outputs, report, only)
     if inputs.watch and (extras.coco or extras.summary):
         raise UsageError("--coco and --summary are written at the end, and --watch knows none. Leave it out.")
     journal = Journal() if outputs.dry_run else open_journal(report, model, Segmented, extras.coco, extras.summary)
-    placer = Placer(
-        Path() if to_stdout else only.parent if only else outputs.output,
-        overwrite=outputs.overwrite,
-        skip_existing=outputs.skip_existing,
-        inputs=sources or None,
-        begun=journal.begun,
-    )
+    folder = Path() if to_stdout else only.parent if only else outputs.output
     beside = Beside(extras, chosen, overlay=outputs.overlay)
-    naming = Naming(placer, only, beside.endings)
+    naming = Naming(build_placer(folder, outputs, sources, journal), only, beside.endings)
     batch = BatchFiles(extras.coco, extras.summary, overwrite=outputs.overwrite, inputs=sources, journal=journal)
     if to_stdout and (beside.endings or batch.paths):
         raise UsageError("-o - writes one mask and nothing else. For other files beside it name a folder.")
     if outputs.dry_run:
-        status = print_plan(search, (lambda _: {MASK: Target(STDOUT)}) if to_stdout else naming.plan, console)
+        status = print_plan(search, plan_stdout if to_stdout else naming.plan, console)
         for path in batch.paths:
             console.print(f"all -> {path}")
         raise typer.Exit(status)
@@ -158,14 +147,15 @@ class SegmentJob:
 
     def read(self, source: Source, targets: Targets) -> Ready:
         """Decode no larger than the net needs, and scale; once more at full size for what is drawn on the photo."""
+        from attnimg.images.picture import to_bytes
+
         shortest = self.segmenter.shortest
         if not self.beside.needs_photo:
             picture = self.reader(source, shortest=shortest)
             return Ready(self.segmenter.prepare(picture.on_white(), picture.size), None, targets, picture.note)
         picture, whole = read_twice(self.reader, source, shortest)
-        prepared, pixels = self.segmenter.prepare(picture.on_white(), picture.size), whole.on_white()
-        shallow = pixels if pixels.dtype == "uint8" else pixels // 257
-        return Ready(prepared, shallow.astype("uint8", copy=False), targets, picture.note)
+        prepared = self.segmenter.prepare(picture.on_white(), picture.size)
+        return Ready(prepared, to_bytes(whole.on_white()), targets, picture.note)
 
     def shape(self, ready: Ready) -> Hashable:
         """Photos that the net sees at one size go together."""

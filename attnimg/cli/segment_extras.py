@@ -189,9 +189,9 @@ class Beside:
     def _cut_out(self, photo: NDArray[np.uint8], scores: Scores, mask: Mask) -> bytes:
         import numpy as np
 
-        from attnimg.images.cutout import blur_background, find_alpha, lay_over
+        from attnimg.images.cutout import blur_background, find_alpha
         from attnimg.images.lossless import encode_png
-        from attnimg.images.picture import Metadata
+        from attnimg.images.picture import Metadata, lay_over
         from attnimg.tasks.scores import compare
 
         chosen = self.chosen.cutout or ()

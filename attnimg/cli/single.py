@@ -1,22 +1,47 @@
-"""A single image to stdout, for `-o -`: the file's bytes and no record."""
+"""A single image, for `-o FILE` and `-o -`; to stdout go the file's bytes and no record."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from attnimg.cli.batch import Search
 from attnimg.cli.console import Console
+from attnimg.cli.options import Inputs, Outputs, Report
 from attnimg.cli.status import ExitStatus
-from attnimg.errors import ImageError
-from attnimg.images.place import Targets
+from attnimg.errors import ImageError, UsageError
+from attnimg.images.place import Target, Targets
 from attnimg.images.source import Source
 from attnimg.results import Tally
 
 if TYPE_CHECKING:
     from attnimg.images.encode import Encoded
 
+STDOUT = Path("-")
+
 Ready = TypeVar("Ready")
 Outcome = TypeVar("Outcome")
+
+
+def find_ahead(search: Search, inputs: Inputs, outputs: Outputs, report: Report, only: Path | None) -> list[Source]:
+    """Return all sources where they must be known before the first is read, else none, so that none is waited for.
+
+    only: the file that -o names, if it does. UsageError: -o takes one photo, and there are more; or it is stdout, and
+    records are to be kept.
+    """
+    if outputs.output == STDOUT and (report.report or report.errors):
+        raise UsageError("-o - writes one file and no record. For --report and --errors name a folder.")
+    takes_one = outputs.output == STDOUT or only is not None
+    sources = search.all() if takes_one or outputs.may_replace(inputs) else []
+    if takes_one and len(sources) > 1:
+        raise UsageError(f"-o {outputs.output} takes one photo, and {len(sources)} were found. Name a folder.")
+    return sources
+
+
+def plan_stdout(source: Source) -> Targets:
+    """Return where a single image goes, for a dry run."""
+    return {"output": Target(STDOUT)}
 
 
 class Encoder(Protocol[Ready, Outcome]):

@@ -14,7 +14,6 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import count
 from pathlib import Path, PurePath
 from typing import Annotated, Literal
 
@@ -93,15 +92,15 @@ class Sorter:
         return replace(record, filed=os.fspath(path))
 
     def _claim(self, path: str, relative: PurePath) -> Path:
-        for number in count(self._numbers[relative] + 1):
-            self._numbers[relative] = number
+        while True:
+            self._numbers[relative] += 1
+            number = self._numbers[relative]
             ending = f" ({number}){relative.suffix}" if number > 1 else relative.suffix
             try:
                 return self.placer.claim(Source(path, relative), ending)
             except ImageError as error:
                 if error.kind != "collision":
                     raise
-        raise AssertionError("count never ends")
 
     def _is_filed(self, source: str, path: Path) -> bool:
         """Tell an earlier run's hard link: it is the input itself, which is never replaced, and need not be."""

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from attnimg.cli.console import Console
-from attnimg.cli.options import Device, Quiet, Workers, count_threads, spread
+from attnimg.cli.options import Device, Quiet, Workers, count_threads
+from attnimg.cli.spread import spread
 from attnimg.cli.status import Terminated
 from attnimg.errors import Unavailable
 

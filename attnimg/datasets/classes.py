@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from attnimg.datasets.reading import list_images
 from attnimg.errors import UsageError
-from attnimg.images.find import find
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,10 @@ def find_examples(root: Path, classes: Sequence[ClassName], *, all_classes: bool
     files: list[str] = []
     indices: list[int] = []
     for index, id_ in enumerate(ids):
-        found = list(find([str(root / id_)])) if (root / id_).is_dir() else []
-        for source in found:
-            if source.error is not None:
-                raise UsageError(f"{source.path} cannot be read: {source.error}")
+        found = list_images(root / id_) if (root / id_).is_dir() else ()
         if all_classes and not found:
             raise UsageError(f"{root / id_} holds no image; every class needs some.")
-        files += [source.path for source in found]
+        files += found
         indices += [index] * len(found)
     if not files:
         raise UsageError(f"{root} holds no images in folders named by class, such as {root / ids[0]}.")

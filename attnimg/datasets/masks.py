@@ -13,19 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from attnimg.datasets.pairs import find_stems
 from attnimg.datasets.reading import read_photo
 from attnimg.errors import UsageError
-from attnimg.images.masks import VOID
+from attnimg.images.masks import VOID, Color, Mask
 from attnimg.images.picture import Pixels
 
 TABLE = "classes.json"
 FORM = '{"classes": ["sky", "road"], "colors": [[128, 128, 128], [128, 64, 128]], "void": 255}'
-
-Mask = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ class SegmentClass:
 
     id: int
     label: str
-    color: tuple[int, int, int]
+    color: Color
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from random import Random
 
+from attnimg.datasets.reading import list_images
 from attnimg.errors import UsageError
-from attnimg.images.find import find
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,11 @@ def find_stems(folder: Path) -> dict[str, str]:
     if not folder.is_dir():
         raise UsageError(f"{folder} is not there. A part of the data set holds low/ and normal/, which pair by name.")
     found: dict[str, str] = {}
-    for source in find([str(folder)]):
-        if source.error is not None:
-            raise UsageError(f"{source.path} cannot be read: {source.error}")
-        stem = str(PurePath(source.path).relative_to(folder).with_suffix(""))
+    for file in list_images(folder):
+        stem = str(PurePath(file).relative_to(folder).with_suffix(""))
         if stem in found:
-            raise UsageError(f"{found[stem]} and {source.path} differ by their ending only. Remove one.")
-        found[stem] = source.path
+            raise UsageError(f"{found[stem]} and {file} differ by their ending only. Remove one.")
+        found[stem] = file
     if not found:
         raise UsageError(f"{folder} holds no image.")
     return found

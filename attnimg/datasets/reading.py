@@ -26,12 +26,17 @@ def find_photos(folder: Path) -> tuple[str, ...]:
 
     UsageError: something below cannot be read. NoImages: there is none.
     """
-    sources = list(find([str(folder)]))
+    if not (files := list_images(folder)):
+        raise NoImages(f"{folder} holds no image. Name a folder of photos.")
+    return files
+
+
+def list_images(folder: Path) -> tuple[str, ...]:
+    """Return the images below a folder, sorted, if there are any. UsageError: something below cannot be read."""
+    sources = tuple(find([str(folder)]))
     for source in sources:
         if source.error is not None:
             raise UsageError(f"{source.path} cannot be read: {source.error}")
-    if not sources:
-        raise NoImages(f"{folder} holds no image. Name a folder of photos.")
     return tuple(source.path for source in sources)
 
 

@@ -57,14 +57,6 @@ class Reliability:
         return float((self.correct - self.confidence).abs().sum() / self.count.sum())
 
 
-def reliability(probabilities: Tensor, targets: Tensor, bins: int = 15) -> Reliability:
-    """Tabulate confidence against accuracy. probabilities: N x K, rows sum to one; targets: N class indices."""
-    table = Reliability(bins)
-    confidence, predicted = probabilities.max(1)
-    table.update(confidence, predicted == targets)
-    return table
-
-
 def fit_temperature(logits: Tensor, targets: Tensor) -> float:
     """Find the T for which softmax(logits / T) has the smallest negative log-likelihood on these images.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from attnimg.datasets.classes import find_examples
-from attnimg.datasets.masks import Mask, find_masked, read_class_table, read_masked
+from attnimg.datasets.masks import find_masked, read_class_table, read_masked
 from attnimg.datasets.pairs import find_pairs
 from attnimg.datasets.reading import find_photos, read_all, read_photo
 from attnimg.errors import UsageError
@@ -18,6 +18,7 @@ from attnimg.evaluation.classification import ClassificationMetrics
 from attnimg.evaluation.enhancement import EnhancementMetrics, NoReferenceMetrics
 from attnimg.evaluation.report import Evaluation, write_classes, write_masks, write_photos
 from attnimg.evaluation.segmentation import SegmentationMetrics
+from attnimg.images.masks import Mask
 from attnimg.images.picture import Pixels
 from attnimg.tasks.classify import Classifier, Prepared
 from attnimg.tasks.enhance import Enhancer

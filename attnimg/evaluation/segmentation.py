@@ -15,8 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attnimg.datasets.masks import Mask
-from attnimg.images.masks import VOID
+from attnimg.images.masks import VOID, Mask
 
 TOLERANCE = 0.0075  # of the photo's diagonal, as in the paper: how far an outline may be from where it belongs
 

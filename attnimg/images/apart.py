@@ -1,6 +1,6 @@
 """Where files are looked into before they are read: in this process, or in others, whose end is not the run's.
 
-Whoever looks (`read.measure`, `whole.is_whole`) is called from places that know nothing of processes.
+Whoever looks (`sizes.measure`, `whole.is_whole`) is called from places that know nothing of processes.
 """
 
 from __future__ import annotations

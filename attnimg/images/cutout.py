@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnimg.images.opencv import memory_errors
+from attnimg.images.picture import bands, lay_over
 
 STEEPNESS = 2.0  # how much faster than its score a pixel becomes opaque: faint parts would look like dirt
 BLUR_AT = 512  # pixels of the longest side at which a background is blurred, as what is blurred needs no more
 BLUR = 9.0  # pixels there; standard deviation
-ROWS = 256  # of a photo in floats at once
 
 
 @memory_errors()
@@ -26,23 +26,11 @@ def find_alpha(inside: NDArray[np.bool_], share: NDArray[np.float32], reach: int
     bytes_ = inside.view(np.uint8)
     edge = cv2.morphologyEx(bytes_, cv2.MORPH_GRADIENT, np.ones((2 * reach + 1,) * 2, np.uint8))
     alpha: NDArray[np.uint8] = bytes_ * np.uint8(255)
-    for top in range(0, len(inside), ROWS):
-        rows = slice(top, top + ROWS)
+    for rows in bands(*inside.shape):
         soft = np.rint(255 * np.clip((share[rows] - 0.5) * STEEPNESS + 0.5, 0, 1)).astype(np.uint8)
         soft = np.where(inside[rows], np.maximum(soft, 128), np.minimum(soft, 127))
         np.copyto(alpha[rows], soft, where=edge[rows] > 0)
     return alpha
-
-
-def lay_over(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8], below: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return pixels, H x W x 3, blended by alpha, H x W, with what is below them: H x W x 3, or one colour."""
-    below = np.broadcast_to(below, pixels.shape)
-    blended = np.empty_like(pixels)
-    for top in range(0, len(pixels), ROWS):
-        rows = slice(top, top + ROWS)
-        cover = alpha[rows, :, None] / np.float32(255)
-        blended[rows] = np.rint(pixels[rows] * cover + below[rows] * (1 - cover))
-    return blended
 
 
 @memory_errors()

@@ -32,7 +32,7 @@ def count_bits(image: Image.Image, head: bytes) -> int:
 
 
 def has_odd_samples(stream: BinaryIO, head: bytes) -> bool:
-    """Tell of a TIFF that Pillow does not know whether that is for its samples: floats, signed, or of odd sizes.
+    """Tell whether Pillow does not know a TIFF because of its samples: floats, signed, or of odd sizes.
 
     Raises what Pillow does on a directory that is broken.
     """

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-import attnimg.images.read  # noqa: F401 - makes the formats known to Pillow
+import attnimg.images.pillow  # noqa: F401 - makes the formats known to Pillow
 from attnimg.errors import ImageError
 from attnimg.images.colour import ProfileError, from_srgb, space_of, to_grey
 from attnimg.images.lossless import encode_png, encode_tiff, read_tags

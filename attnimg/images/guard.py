@@ -87,8 +87,8 @@ class Stream:
 
     file: itself, for reading without limits.
 
-    Reading raises ImageError: damaged, when a file is cut into more parts than any encoder would; too-large, when so
-    much of it is no pixels.
+    Reading raises ImageError: damaged, when a file is cut into more parts than any encoder makes; too-large, when more
+    of it than is allowed is not pixels.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -121,9 +121,8 @@ class Stream:
         self._bytes += len(data)
         self._exif += len(data) * data.startswith(_EXIF)
         if len(data) > left or self._exif > _EXIF_AT_MOST:
-            raise ImageError(
-                "too-large", f"It holds over {(self._exif or self._most) >> 20} MiB beside its pixels. Save it anew."
-            )
+            most = self._most if len(data) > left else _EXIF_AT_MOST
+            raise ImageError("too-large", f"It holds over {most >> 20} MiB beside its pixels. Save it anew.")
         if self._parts > self._most_parts and self._bytes < self._least * self._parts:
             raise _crumbs()
         return data

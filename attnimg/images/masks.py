@@ -30,7 +30,7 @@ def encode_mask(mask: Mask, colors: Sequence[Color]) -> memoryview:
     image = Image.fromarray(mask)
     image.putpalette(make_palette(colors).tobytes())
     file = io.BytesIO()
-    image.save(file, "PNG", compress_level=4)  # of areas of one colour, more packs hardly better
+    image.save(file, "PNG", compress_level=4)  # higher levels pack areas of one colour hardly better
     return file.getbuffer()
 
 

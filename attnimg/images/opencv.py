@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import cv2
 
-# Of the file itself nothing is left to tell once Pillow has read it, and OpenCV would tell it between our own lines.
+# What is wrong with a file Pillow has found before; OpenCV would print it again, between our own lines.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 # Readers and writers are threads already: a pool in each of them would fight the others for the same cores.
 cv2.setNumThreads(1)

@@ -81,11 +81,16 @@ def to_bytes(pixels: Pixels) -> NDArray[np.uint8]:
 
 def lay_on_white(pixels: Pixels, alpha: Pixels) -> Pixels:
     """Return H x W x 3 pixels blended with white by H x W alpha of the same type."""
-    full = np.iinfo(pixels.dtype).max
+    return lay_over(pixels, alpha, np.full(3, np.iinfo(pixels.dtype).max, pixels.dtype))
+
+
+def lay_over(pixels: Pixels, alpha: Pixels, below: Pixels) -> Pixels:
+    """Return H x W x 3 pixels blended by H x W alpha with what is below, such pixels or one colour; all of one type."""
+    below = np.broadcast_to(below, pixels.shape)
     blended = np.empty_like(pixels)
     for rows in bands(*alpha.shape):
-        cover = alpha[rows, :, None] / np.float32(full)
-        blended[rows] = np.rint(pixels[rows] * cover + full * (1 - cover))
+        cover = alpha[rows, :, None] / np.float32(np.iinfo(alpha.dtype).max)
+        blended[rows] = np.rint(pixels[rows] * cover + below[rows] * (1 - cover))
     return blended
 
 
@@ -147,5 +152,5 @@ def renew_xmp(xmp: bytes, width: int, height: int) -> bytes:
     sizes |= {b"exif:PixelXDimension": width, b"exif:PixelYDimension": height}
     for name, value in {b"tiff:Orientation": 1, **sizes}.items():
         xmp = re.sub(rb"(%b\s*(?:=\s*[\"']|>)\s*)\d+" % name, rb"\g<1>%d" % value, xmp)
-    # Not by `.*?`: where nothing ends them, each beginning would be searched from to the end.
+    # Not by `.*?`: where none is closed, the rest of the file would be searched from each one's beginning.
     return re.sub(rb"<xmp:Thumbnails>[^<]*(?:<(?!/?xmp:Thumbnails>)[^<]*)*</xmp:Thumbnails>", b"", xmp)

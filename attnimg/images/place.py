@@ -30,15 +30,15 @@ class Target:
 
 
 Targets = dict[str, Target]
-"""The files that one image becomes, by their keys in its record (`results`)."""
+"""The files that one image becomes, by what its task calls them: their keys in its record, or their names' endings."""
 
 
 class Placer:
     """Hands out names below one folder, each once. Not for several threads: the order of the calls decides.
 
     folder: need not exist. overwrite, skip_existing: what becomes of outputs that are there; neither: error records.
-    inputs: all the sources of the run; without these options no other's file is replaced, and they are not asked for.
-    None: they are not known, as they still come; then what lies beside an image is taken for one.
+    inputs: all the sources of the run, none of which is replaced; of no matter without these options. None: they are
+    not known, as they still come; then what lies beside an image is taken for one.
     begun: outputs that the run announced before it was interrupted, and the paths of their images. No other image gets
     them, and its own may replace them.
 

@@ -7,73 +7,33 @@ are read at 8.
 
 from __future__ import annotations
 
-import ctypes
-import logging
 import os
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from errno import EINVAL
-from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
-# The plugins are imported so that Pillow knows these formats without loading all that it has.
-from PIL import (
-    AvifImagePlugin,  # noqa: F401
-    BmpImagePlugin,
-    ExifTags,
-    GifImagePlugin,
-    Image,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    UnidentifiedImageError,
-    WebPImagePlugin,  # noqa: F401
-    _imaging,
-)
-
+import attnimg.images.pillow  # noqa: F401 - makes the formats known to Pillow
 from attnimg.errors import ImageError
-from attnimg.images.apart import call
 from attnimg.images.colour import ProfileError, deep_to_srgb, to_srgb
 from attnimg.images.deep import count_bits, has_odd_samples, read_deep
 from attnimg.images.formats import HEAD, sniff
 from attnimg.images.guard import Stream, check_chunks, check_scans, check_strips, open_source
 from attnimg.images.opencv import memory_errors
 from attnimg.images.picture import EXIF_ERRORS, Metadata, Picture, Pixels, bands, describe
-from attnimg.images.sizes import MORE, count_pixels
 from attnimg.images.source import Source
-
-try:
-    import pillow_heif
-except ImportError:
-    pillow_heif = None
-else:
-    pillow_heif.register_heif_opener()
 
 T = TypeVar("T")
 
 MAX_PIXELS = 300_000_000
 
-# What Pillow warns of (odd EXIF, sizes above its limit) becomes an ImageError here or harms no pixel.
-warnings.filterwarnings("ignore", module=r"PIL\.")
-logging.getLogger("PIL").addHandler(logging.NullHandler())
-# libtiff writes on stderr what Pillow raises as well. Where Pillow hides the function (on Windows) it goes on doing so.
-with suppress(OSError, AttributeError):
-    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
-
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "I;16", "I;16B")
 _GREY_MODES = ("1", "L", "LA", "I;16", "I;16B")
-# Those that Pillow parses in Python and within the limits of `Stream`.
-_HEADERS: dict[str, Callable[[BinaryIO], Image.Image]] = {
-    "JPEG": JpegImagePlugin.JpegImageFile,
-    "TIFF": TiffImagePlugin.TiffImageFile,
-    "BMP": BmpImagePlugin.BmpImageFile,
-    "GIF": GifImagePlugin.GifImageFile,
-}
 _IPTC, _IPTC_OF_TIFF = 0x0404, {33723, 34377}  # among the resources of Photoshop, and the tags that hold it or them
 _XMP_OF_PNG = "XML:com.adobe.xmp"
 _LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
@@ -85,7 +45,7 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS, shortest: int | None =
     """Decode a source.
 
     max_pixels: more are refused before any is decoded; also becomes Pillow's own limit. Those of 16 bits, of WebP and
-    AVIF, and of progressive JPEGs count twice, for so much more memory do their decoders take.
+    AVIF, and of progressive JPEGs count twice, as their decoders take so much more memory.
     shortest: how many pixels of the shortest side are enough. JPEGs are then decoded at 1/2, 1/4 or 1/8 of their size
     where that many remain.
 
@@ -102,31 +62,6 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS, shortest: int | None =
                 stream.check_unchanged()
     except MemoryError as error:
         raise ImageError("out-of-memory", "Memory does not suffice to decode it. Use fewer --workers.") from error
-
-
-def measure(source: Source) -> int | None:
-    """Return how many pixels a source has by its header; None where it does not tell, or reading will fail.
-
-    That of a small JPEG takes 0.1 ms. Never waits for a pipe, nor takes anything out of one.
-    """
-    try:
-        return call(_measure, source)
-    except Exception:  # noqa: BLE001 - `read` tells what is wrong with it
-        return None
-
-
-def _measure(source: Source) -> int | None:
-    if source.data is None and not Path(source.path).is_file():
-        return None
-    with open_source(source) as file:
-        stream = Stream(file)
-        format_ = sniff(head := stream.read(HEAD)) or ""
-        if format_ not in _HEADERS:
-            return count_pixels(head + stream.read(MORE.get(format_, 0)), format_)
-        stream.watch(format_)
-        # `Image.open` would refuse what is larger than a limit that whoever reads has yet to set.
-        width, height = _HEADERS[format_](cast("BinaryIO", stream)).size
-        return width * height
 
 
 def _decode(stream: Stream, max_pixels: int, shortest: int | None) -> Picture:
@@ -198,7 +133,7 @@ def _identify(head: bytes) -> str:
     format_ = sniff(head)
     if format_ is None:
         raise ImageError("unsupported", "It is no image of a known format. Convert it to JPEG, PNG, TIFF or WebP.")
-    if format_ == "HEIF" and pillow_heif is None:
+    if format_ == "HEIF" and "HEIF" not in Image.OPEN:
         raise ImageError("unsupported", "Reading HEIC takes an extra: pip install 'attnimg[heic]'.")
     return format_
 

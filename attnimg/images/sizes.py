@@ -1,17 +1,61 @@
-"""How many pixels an image has by its first bytes, in formats whose libraries would want all of the file to tell."""
+"""How many pixels an image has by its header."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, cast
 
-MORE = {"AVIF": 1 << 16, "HEIF": 1 << 16}
+from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, TiffImagePlugin
+
+import attnimg.images.pillow  # noqa: F401 - keeps Pillow quiet
+from attnimg.images.apart import call
+from attnimg.images.formats import HEAD, sniff
+from attnimg.images.guard import Stream, open_source
+from attnimg.images.source import Source
+
+# Those that Pillow parses in Python and within the limits of `Stream`.
+_HEADERS: dict[str, Callable[[BinaryIO], Image.Image]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+}
+
+_MORE = {"AVIF": 1 << 16, "HEIF": 1 << 16}
 """Bytes that are wanted beside `formats.HEAD`: what describes the items stands first, and is small."""
 
 _SIZE_BOX = re.compile(rb"\0\0\0\x14ispe\0\0\0\0(.{4})(.{4})", re.DOTALL)
 
 
-def count_pixels(first: bytes, format: str) -> int | None:
-    """Count them by a file's first bytes; None where these do not tell. format: as `sniff` names it."""
+def measure(source: Source) -> int | None:
+    """Return how many pixels a source has by its header; None where it does not tell, or reading will fail.
+
+    That of a small JPEG takes 0.1 ms. Never waits for a pipe, nor takes anything out of one.
+    """
+    try:
+        return call(_measure, source)
+    except Exception:  # noqa: BLE001 - `read` tells what is wrong with it
+        return None
+
+
+def _measure(source: Source) -> int | None:
+    if source.data is None and not Path(source.path).is_file():
+        return None
+    with open_source(source) as file:
+        stream = Stream(file)
+        format_ = sniff(head := stream.read(HEAD)) or ""
+        if format_ not in _HEADERS:
+            return _count_pixels(head + stream.read(_MORE.get(format_, 0)), format_)
+        stream.watch(format_)
+        # `Image.open` would refuse what is larger than a limit that whoever reads has yet to set.
+        width, height = _HEADERS[format_](cast("BinaryIO", stream)).size
+        return width * height
+
+
+def _count_pixels(first: bytes, format: str) -> int | None:
+    """Count them by a file's first bytes, where its library would want all of it; None where these do not tell."""
     match format:
         case "PNG":  # it stands nowhere else, or `check_chunks` refuses it
             sizes = [(int.from_bytes(first[16:20], "big"), int.from_bytes(first[20:24], "big"))]

@@ -24,8 +24,8 @@ _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 def is_whole(path: Path) -> bool:
     """Tell whether a file opens: an image to its end, any other unless it is empty.
 
-    What is not whole could not be read as an input either, so that no good input is taken for a bad output. What is of
-    a kind that is not read says nothing of itself, and so is somebody's good file.
+    What is not whole could not be read as an input either, so that no good input is taken for a bad output. A kind
+    that is not read cannot be judged, and counts as somebody's good file.
 
     Raises ImageError: timeout, interrupted, where files are decoded in other processes.
     """

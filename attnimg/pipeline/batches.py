@@ -1,4 +1,4 @@
-"""Images that wait for the net, gathered by shape. Of threads this knows nothing: who calls holds a lock."""
+"""Images that wait for the net, gathered by shape. Nothing here knows of threads: the caller holds a lock."""
 
 from __future__ import annotations
 

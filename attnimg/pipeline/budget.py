@@ -1,9 +1,9 @@
-"""How many pixels a stream may hold, and what an image counts before it is known how many are its.
+"""How many pixels a stream may hold, and for how many an image counts before its own number is known.
 
 Most files say so in their header, which is looked into first: of two files of the same bytes, one may hold a hundred
 times the other's pixels. It counts as the largest of those lately read whose files were about as large, if that is
 more, for what a job makes of an image stays in memory with it. Where no header tells, that alone stands for the image,
-and where there was none, it counts as all that may be held. Who calls the budget holds a lock.
+and where there was none, it counts as all that may be held. Nothing here knows of threads: the caller holds a lock.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Look:
 
 def look_at(source: Source) -> Look:
     """Take a first look at a source; no error is raised and no pipe waited for."""
-    from attnimg.images.read import measure  # takes time to import, which a command that reads nothing has not
+    from attnimg.images.sizes import measure  # takes time to import, which a command that reads nothing has not
 
     try:
         size = os.stat(source.path).st_size if source.data is None else len(source.data)  # noqa: PTH116 - any bytes
@@ -41,7 +41,7 @@ def look_at(source: Source) -> Look:
 class Budget:
     """Pixels that are held, and those that are expected of the images that are being read; `most` of both.
 
-    It is passed by an image that has it alone, and by what images turn out to be larger than was expected of them.
+    It is exceeded by a larger image, which has it alone, and by as much as images turn out to be larger than expected.
     """
 
     def __init__(self, most: int) -> None:

@@ -19,8 +19,8 @@ Outcome = TypeVar("Outcome")
 class Job(Protocol[Ready, Outcome]):
     """One task, station by station, in the order in which an image passes them.
 
-    Each may raise `ImageError`, which becomes the image's `Failed` record, or `MemoryError`, which becomes one of
-    kind out-of-memory (a device's own exception for that must be translated). Anything else is a bug, ends the stream.
+    Each may raise `ImageError`, which becomes the image's `Failed` record, or `MemoryError`, which becomes one of kind
+    out-of-memory (a device's own exception for that must be translated). Anything else is a bug and ends the stream.
     """
 
     def admit(self, source: Source) -> Record | Targets:

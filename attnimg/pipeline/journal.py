@@ -42,7 +42,7 @@ class Journal:
         return admit_found
 
     def wrote(self, source: Source) -> bool:
-        """Tell whether a source is a file that the run wrote before it was interrupted, and so is no input of its."""
+        """Tell whether a source is a file that the run wrote before it was interrupted, and so none of its inputs."""
         return False
 
     def announce(self, path: str, output: Path) -> None:

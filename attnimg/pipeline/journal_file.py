@@ -36,7 +36,7 @@ try:
 except ImportError:  # on Windows nothing keeps two from going on with one run
     fcntl = None  # type: ignore[assignment]
 
-Key = tuple[str, int]  # a path, and the how manieth time it comes: a list may name it twice
+Key = tuple[str, int]  # a path, and which of its occurrences, from 1: a list may name it twice
 
 
 class FileJournal(Journal):
@@ -96,7 +96,7 @@ class FileJournal(Journal):
         return admit_noted
 
     def wrote(self, source: Source) -> bool:
-        """Tell whether a source is a file that the run wrote before it was interrupted, and so is no input of its."""
+        """Tell whether a source is a file that the run wrote before it was interrupted, and so none of its inputs."""
         return source.data is None and os.path.abspath(source.path) in self._own  # noqa: PTH100 - as above
 
     def announce(self, path: str, output: Path) -> None:

@@ -59,7 +59,7 @@ def describe(record: Record, state: State) -> dict[str, Any]:
 
 
 def not_ours(record: Mapping[str, Any], outputs: Iterable[str]) -> set[str]:
-    """Return the output that someone else's file turned out to be, whom a resumed run must not rob of it either."""
+    """Return the outputs that turned out to be someone else's files, which a resumed run must not replace either."""
     error = record.get("error", {"kind": None})
     return {output for output in outputs if error["kind"] == "exists" and error["message"].startswith(f"{output} is")}
 

@@ -70,7 +70,7 @@ def stream(
 
 @dataclass(slots=True, eq=False)
 class _Image(Generic[Ready]):
-    """One image that is in memory; `pixels` of the budget are its."""
+    """One image that is in memory; `pixels` of the budget belong to it."""
 
     slot: Slot
     ready: Ready
@@ -96,7 +96,7 @@ class _Run(Generic[Ready, Outcome]):
         self.room = threading.Condition(self.lock)  # the feeder waits for it
         self.news = threading.Condition(self.lock)  # the calling thread waits for it
         self.slots: deque[Slot] = deque()  # admitted and not yet yielded, in order
-        self.next: Look | None = None  # at the image that is to be read next, if the next one is
+        self.next: Look | None = None  # at the next image, if it is to be read
         self.reading = self.running = 0  # images that readers were given, steps under way on the pool
         self.ended = self.stopped = False
         self.bug: BaseException | None = None

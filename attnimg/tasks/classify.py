@@ -22,7 +22,7 @@ from attnimg.datasets.classes import ClassName
 from attnimg.images.picture import Pixels
 from attnimg.images.square import fit_square
 from attnimg.results import Prediction
-from attnimg.tasks.device import choose_device, choose_precision, memory_errors, prepare_net
+from attnimg.tasks.device import autocast, choose_device, choose_precision, memory_errors, prepare_net
 from attnimg.tasks.load import load
 from attnimg.tasks.pictures import Picture, apply
 from attnimg.tasks.preprocessing import Normalize, to_float
@@ -102,9 +102,8 @@ class Classifier:
         if not prepared:
             return []
         pixels = torch.from_numpy(np.concatenate([p.views for p in prepared]))
-        mixed = torch.autocast(self._device.type, self._dtype, enabled=self._dtype is not torch.float32)
         recorder = Recorder(self._net, {self._attention} if attention else set())
-        with torch.inference_mode(), mixed, recorder:
+        with torch.inference_mode(), autocast(self._device, self._dtype), recorder:
             logits = self._net(self._normalize(to_float(pixels.to(self._device, non_blocking=True))))
         probabilities = F.softmax(logits.float() / self._temperature, -1)
         counts = [len(p.views) for p in prepared]

@@ -11,6 +11,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 
 from attnimg.errors import Unavailable, UsageError
 
@@ -56,6 +57,11 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     return PRECISIONS[name]
 
 
+def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
+    """Return the context in which a net runs at a precision; its weights stay fp32."""
+    return torch.autocast(device.type, precision, enabled=precision is not torch.float32)
+
+
 # In the words of the CPU's allocator, oneDNN, CUDA and MPS, and CUDA's libraries.
 _NO_MEMORY = ("allocate memory", "could not create a memory", "out of memory", "_ALLOC_FAILED")
 
@@ -96,4 +102,4 @@ def prepare_net(net: Net, device: torch.device) -> Net:
             match list(module):
                 case [nn.Conv2d() as convolution, nn.BatchNorm2d() as norm]:
                     module[0], module[1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
-    return net.to(device).to(memory_format=torch.channels_last)
+    return convert_conv2d_weight_memory_format(net.to(device), torch.channels_last)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Any, Self
 
 import numpy as np
@@ -26,7 +27,7 @@ from attnimg.errors import UsageError
 from attnimg.images.picture import Pixels
 from attnimg.nets.enhancer import MULTIPLE, Seen
 from attnimg.nets.enhancer import Enhancer as Net
-from attnimg.tasks.device import choose_device, choose_precision, memory_errors, prepare_net
+from attnimg.tasks.device import autocast, choose_device, choose_precision, memory_errors, prepare_net
 from attnimg.tasks.exposure import average, expose, look_from_all_sides, squeeze
 from attnimg.tasks.load import load
 from attnimg.tasks.pictures import Picture, apply
@@ -84,7 +85,7 @@ class Enhancer:
     """Enhances photos; knows nothing of files.
 
     net, header: as `checkpoints` keeps them. tile: side of the tiles that a larger photo is cut into, and of the square
-    that smaller ones may fill together, but on the CPU; None: as suits the device. It halves for good, at least to
+    that smaller ones may fill together, but on the CPU; None: as suits the device. It halves for good, down to
     `LEAST_TILE`, when the device has too little memory.
     """
 
@@ -141,7 +142,7 @@ class Enhancer:
     def look(self, thumbnails: Sequence[NDArray[np.float32]], settings: Settings) -> Seen:
         """Judge the exposure of whole photos by their small copies; `restore` applies it."""
         small = torch.from_numpy(np.stack(thumbnails)).to(self._device).permute(0, 3, 1, 2)
-        with torch.inference_mode(), self._mixed():
+        with torch.inference_mode(), autocast(self._device, self._dtype):
             seen = look_from_all_sides(self._net, small)
         if settings.exposure is None:
             return seen
@@ -169,12 +170,11 @@ class Enhancer:
     def _fill(self, out: Pixels, pixels: Pixels, seen: Seen, settings: Settings) -> bool:
         """Enhance photos N x H x W x 3 into `out`; False: not in tiles of this size, and smaller ones are left."""
         try:
-            with memory_errors(), torch.inference_mode(), self._mixed():
+            with memory_errors(), torch.inference_mode(), autocast(self._device, self._dtype):
                 for inner, outer in tiles(pixels.shape[1], pixels.shape[2], self.tile):
                     tile = self._enhance(pixels, outer, seen, settings)
-                    top, left = inner[0].start - outer[0].start, inner[1].start - outer[1].start
-                    rows, columns = inner[0].stop - inner[0].start, inner[1].stop - inner[1].start
-                    out[:, inner[0], inner[1]] = tile[:, top : top + rows, left : left + columns]
+                    own = (slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer, strict=True))
+                    out[:, *inner] = tile[:, *own]
         except MemoryError:  # whose traceback keeps what was tried in memory until we return
             if self.tile <= LEAST_TILE:
                 raise
@@ -207,9 +207,6 @@ class Enhancer:
         larger = F.avg_pool2d(added, DETAIL, 1, DETAIL // 2, count_include_pad=False)
         return torch.lerp(larger, added, denoise)
 
-    def _mixed(self) -> torch.autocast:
-        return torch.autocast(self._device.type, self._dtype, enabled=self._dtype is not torch.float32)
-
 
 def load_enhancer(
     model: str = "night", *, device: str = "auto", precision: str = "auto", tile: int | None = None
@@ -223,14 +220,11 @@ def tiles(height: int, width: int, tile: int) -> Iterator[tuple[tuple[slice, sli
 
     Tiles begin at multiples of `MULTIPLE`, so that the net's grid lies on the photo as if there were none.
     """
-    for top, bottom in _spans(height, tile):
-        for left, right in _spans(width, tile):
-            seen = (slice(max(0, top - MARGIN), min(height, bottom + MARGIN)),)
-            yield (
-                (slice(top, bottom), slice(left, right)),
-                (*seen, slice(max(0, left - MARGIN), min(width, right + MARGIN))),
-            )
+    for (rows, seen_rows), (columns, seen_columns) in product(_spans(height, tile), _spans(width, tile)):
+        yield (rows, columns), (seen_rows, seen_columns)
 
 
-def _spans(length: int, tile: int) -> list[tuple[int, int]]:
-    return [(start, min(start + tile, length)) for start in range(0, length, tile)]
+def _spans(length: int, tile: int) -> Iterator[tuple[slice, slice]]:
+    for start in range(0, length, tile):
+        end = min(start + tile, length)
+        yield slice(start, end), slice(max(0, start - MARGIN), min(length, end + MARGIN))

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 BAND = 1 << 18  # pixels at once; a few times more take as long, and that many times the memory
+ROWS = 1 << 10  # at once at most: the weights of a line upright would be many times its size
 
 Scores = NDArray[np.float32]
 """Logits C x h x w of a grid over a whole photo."""
@@ -23,7 +24,7 @@ Scores = NDArray[np.float32]
 def enlarge(maps: Tensor, height: int, width: int) -> Iterator[tuple[slice, Tensor]]:
     """Enlarge maps C x h x w bilinearly, corners upon corners, and yield each band's rows and maps, C x r x width."""
     cells = maps.shape[1]
-    step = max(1, BAND // width)
+    step = max(1, min(ROWS, BAND // width))
     for top in range(0, height, step):
         rows = torch.arange(top, min(top + step, height), dtype=torch.float32)
         places = ((rows + 0.5) * (cells / height) - 0.5).clamp(0, cells - 1)

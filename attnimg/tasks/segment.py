@@ -28,7 +28,7 @@ from attnimg.attention import Recorder
 from attnimg.datasets.masks import SegmentClass
 from attnimg.images.opencv import memory_errors as opencv_memory_errors
 from attnimg.images.picture import Pixels, to_bytes
-from attnimg.tasks.device import choose_device, choose_precision, memory_errors, prepare_net
+from attnimg.tasks.device import autocast, choose_device, choose_precision, memory_errors, prepare_net
 from attnimg.tasks.load import load
 from attnimg.tasks.pictures import Picture, apply
 from attnimg.tasks.preprocessing import Normalize, to_float
@@ -173,7 +173,7 @@ class Segmenter:
         """Return what the net says of photos or windows, and after the logits its attention if that is recorded."""
         x = self._normalize(to_float(torch.from_numpy(pixels).to(self._device)))
         n = len(x)
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype is not torch.float32):
+        with autocast(self._device, self._dtype):
             logits: Tensor = self._net(torch.cat([x, x.flip(-1)]) if self._tta else x).float()
         if self._tta:
             logits = (logits[:n] + logits[n:].flip(-1)) / 2

@@ -17,6 +17,7 @@ from typing import Any, Protocol, cast
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
+from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 
 from attnimg.errors import UsageError
 from attnimg.training.averaging import average
@@ -78,7 +79,7 @@ class Run:
         self.task, self.recipe, self.folder, self.fabric = task, recipe, folder, fabric
         self.steps_per_epoch = max(1, task.examples // recipe.batch_size)
         self.steps = self.steps_per_epoch * recipe.epochs
-        self.net = net.to(fabric.device).to(memory_format=torch.channels_last)
+        self.net = convert_conv2d_weight_memory_format(net.to(fabric.device), torch.channels_last)
         self.averaged = average(self.net, recipe.ema)
         self.trained, self.optimizer = fabric.setup(self.net, build_optimizer(recipe, self.net))
         self.progress, self.log = Progress(), Log(folder / LOG)
