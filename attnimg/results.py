@@ -161,8 +161,14 @@ def to_json(record: Record) -> str:
     for key, value in to_keys(record).items():
         keys[key] = value
         if isinstance(value, str) and spell_bytes(value) != value:
-            keys[f"{key}_b64"] = base64.b64encode(os.fsencode(value)).decode("ascii")
+            keys[f"{key}_b64"] = _encode_path(value)
+        elif isinstance(value, list) and any(spell_bytes(path) != path for path in value):
+            keys[f"{key}_b64"] = [_encode_path(path) for path in value]
     return json.dumps(keys, default=asdict, allow_nan=False)
+
+
+def _encode_path(path: str) -> str:
+    return base64.b64encode(os.fsencode(path)).decode("ascii")
 
 
 def to_keys(record: Record) -> dict[str, Any]:

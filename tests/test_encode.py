@@ -177,6 +177,6 @@ def test_extensions() -> None:
 
 def test_the_time_of_modification_can_be_kept(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
-    write_bytes(Target(tmp_path / "a.png", replace=True), b"new", modified=1_234_567_890.5)
-    assert (tmp_path / "a.png").stat().st_mtime == 1_234_567_890.5
+    write_bytes(Target(tmp_path / "a.png", replace=True), b"new", modified=1_234_567_890_123_456_789)
+    assert (tmp_path / "a.png").stat().st_mtime_ns == 1_234_567_890_123_456_789
     assert re.fullmatch(r"a\.png", " ".join(path.name for path in tmp_path.iterdir()))

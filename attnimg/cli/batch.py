@@ -62,9 +62,7 @@ class Search:
             counts=self.counts,
         )
         self.shard = inputs.shard
-        if self.shard is not None:
-            k, n = parse_shard(self.shard)
-            sources = (source for source in sources if in_shard(source, k, n))
+        self._part = parse_shard(self.shard) if self.shard is not None else (1, 1)
         # A read from stdin may never return, and must not hold up the end.
         threading.Thread(target=self._look, args=(sources,), name="attnimg-find", daemon=True).start()
 
@@ -72,7 +70,7 @@ class Search:
         end = None
         try:
             for source in sources:
-                self.found += 1
+                self.found += self._is_ours(source)
                 self._queue.put(source)
             self.total = self.found
         except BaseException as error:  # noqa: BLE001 - raised again where the sources are used
@@ -82,8 +80,13 @@ class Search:
     def all(self) -> list[Source]:
         """Wait until the search has ended and return what it found; iterating yields it still. UsageError: no end."""
         self.check_ends()
-        self._all = list(self)
-        return self._all
+        self._all = list(self._receive())
+        return list(self)
+
+    @property
+    def inputs(self) -> list[Source] | None:
+        """All that `all` found, other shards' too, as none is to be replaced; None where it was not called."""
+        return self._all or None
 
     def check_ends(self) -> None:
         """Raise UsageError where the search never ends."""
@@ -93,19 +96,22 @@ class Search:
             )
 
     def __iter__(self) -> Iterator[Source]:
-        if self._all is not None:
-            yield from self._all
-            return
+        yield from filter(self._is_ours, self._receive() if self._all is None else self._all)
+
+    def _is_ours(self, source: Source) -> bool:
+        return in_shard(source, *self._part)
+
+    def _receive(self) -> Iterator[Source]:
         while (item := self._queue.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
             yield item
 
 
-def build_placer(folder: Path, outputs: Outputs, sources: list[Source], journal: Journal) -> Placer:
-    """Return what hands out names below a folder, as the options ask. sources: all, or none where they still come."""
+def build_placer(folder: Path, outputs: Outputs, search: Search, journal: Journal) -> Placer:
+    """Return what hands out names below a folder, as the options ask."""
     overwrite, skip = outputs.overwrite, outputs.skip_existing
-    return Placer(folder, overwrite=overwrite, skip_existing=skip, inputs=sources or None, begun=journal.begun)
+    return Placer(folder, overwrite=overwrite, skip_existing=skip, inputs=search.inputs, begun=journal.begun)
 
 
 def run_batch(

@@ -64,9 +64,10 @@ def classify(
     # What is written must not be found: all is looked for before anything is filed, or replaced, or put among inputs.
     # Nor is an input to be replaced; but what comes one by one is not waited for.
     is_known = outputs.may_replace(inputs) or sorting.sort_into or _is_input(outputs.output, inputs)
-    sources = search.all() if is_known else []
+    if is_known:
+        search.all()
     journal = Journal() if outputs.dry_run else open_journal(report, model, Classified)
-    overlays = build_placer(outputs.output, outputs, sources, journal) if outputs.output else None
+    overlays = build_placer(outputs.output, outputs, search, journal) if outputs.output else None
     if outputs.dry_run:
         checkpoints.find(model)
         raise typer.Exit(print_plan(search, partial(_plan, overlays, sorting.sort_into), console))
@@ -77,7 +78,7 @@ def classify(
     classifier = load_classifier(model, device=compute.device, precision=compute.precision, views=views)
     finish = None
     if sorting.sort_into:
-        placer = build_placer(sorting.sort_into, outputs, sources, journal)
+        placer = build_placer(sorting.sort_into, outputs, search, journal)
         finish = Sorter(placer, sorting.how, outputs.overwrite, journal).file
     with open_reader(inputs, compute) as reader:
         job = ClassifyJob(

@@ -55,7 +55,7 @@ class Console:
 
     def complain(self, line: str) -> None:
         """Log a line that the quiet are told, too."""
-        with suppress(BrokenPipeError):  # nobody listens; the results matter more
+        with suppress(OSError):  # nobody listens, or the log's disk is full; the results matter more
             self.err.write(spell_controls(line) + "\n")
             self.err.flush()
 

@@ -88,7 +88,7 @@ def enhance(
         raise UsageError("-o - writes a photo, and a video needs a file. Name one, or a folder.")
     journal = Journal() if outputs.dry_run else open_journal(report, model, Enhanced)
     folder = Path() if to_stdout else only.parent if only else outputs.output
-    naming = Naming(build_placer(folder, outputs, sources, journal), files, only, overlay=outputs.overlay)
+    naming = Naming(build_placer(folder, outputs, search, journal), files, only, overlay=outputs.overlay)
     if outputs.dry_run:
         checkpoints.find(model)
         raise typer.Exit(print_plan(search, plan_stdout if to_stdout else naming.plan, console))
@@ -198,9 +198,9 @@ def _read_tile(value: str) -> int | None:
     return int(value)
 
 
-def _time_of(source: Source) -> float | None:
-    """Return when a photo was changed last; None where it came on stdin, or is gone by now."""
+def _time_of(source: Source) -> int | None:
+    """Return when a photo was changed last, in ns as `make` sees; None where it came on stdin, or is gone by now."""
     try:
-        return None if source.data is not None else os.stat(source.path).st_mtime  # noqa: PTH116 - any bytes
+        return None if source.data is not None else os.stat(source.path).st_mtime_ns  # noqa: PTH116 - any bytes
     except OSError:
         return None

@@ -88,6 +88,7 @@ class Inputs:
         float | None,
         typer.Option(
             min=0.1,
+            max=1e9,  # more than clocks and sockets take
             metavar="SECONDS",
             help="Give up on an image whose decoding takes longer; with --isolate.",
             rich_help_panel="Long runs",

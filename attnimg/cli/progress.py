@@ -57,7 +57,7 @@ class Log(Progress):
     def _write(self, now: float, *parts: str) -> None:
         if now - self.told >= LOG_EVERY:
             self.told = now
-            with suppress(BrokenPipeError):  # nobody listens; the results matter more
+            with suppress(OSError):  # nobody listens, or the log's disk is full; the results matter more
                 self.err.write(", ".join(filter(None, parts)) + "\n")
                 self.err.flush()
 

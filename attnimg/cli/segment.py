@@ -79,8 +79,9 @@ def segment(
     journal = Journal() if outputs.dry_run else open_journal(report, model, Segmented, extras.coco, extras.summary)
     folder = Path() if to_stdout else only.parent if only else outputs.output
     beside = Beside(extras, chosen, overlay=outputs.overlay)
-    naming = Naming(build_placer(folder, outputs, sources, journal), only, beside.endings)
-    batch = BatchFiles(extras.coco, extras.summary, overwrite=outputs.overwrite, inputs=sources, journal=journal)
+    naming = Naming(build_placer(folder, outputs, search, journal), only, beside.endings)
+    known = search.inputs or ()
+    batch = BatchFiles(extras.coco, extras.summary, overwrite=outputs.overwrite, inputs=known, journal=journal)
     if to_stdout and (beside.endings or batch.paths):
         raise UsageError("-o - writes one mask and nothing else. For other files beside it name a folder.")
     if outputs.dry_run:

@@ -110,8 +110,8 @@ class MixedJob:
                 max_pixels=self.max_pixels,
                 strip=photos.naming.files.strip,
             )
-            modified = source.stat().st_mtime
-            os.utime(temporary, (modified, modified))
+            modified = source.stat().st_mtime_ns
+            os.utime(temporary, ns=(modified, modified))
             done.append(video)
 
         put(clip.target, make)

@@ -95,6 +95,8 @@ class Placer:
             return Target(path, replace=self._overwrite)
         if _key(path) in self._begun:  # by this very image, else it could not be claimed
             return Target(path, replace=True)
+        if self._skip_existing and path.is_dir():
+            raise ImageError("exists", f"{path} is a folder. Move it away, or use another folder.")
         if self._skip_existing and _is_whole(path):
             return Target(path, skip=True)
         if not (self._overwrite or self._skip_existing):

@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from typing import NamedTuple, Self
 
-from attnimg.errors import ImageError, UsageError
+from attnimg.errors import ImageError
 from attnimg.images.formats import HEAD, has_image_extension, has_video_extension, sniff
 from attnimg.images.source import Counts, Source
 
@@ -88,7 +88,9 @@ class Rules:
             # pathlib's `**`, unlike the glob module's, follows no links to folders: loops end.
             matches = sorted(fixed.glob(os.fspath(Path(pattern).relative_to(fixed))), key=os.fspath)
         except ValueError as reason:
-            raise UsageError(f"{pattern} names no file and is no pattern either: {reason}.") from reason
+            error = ImageError("missing", f"Nothing has this name, and it is no pattern: {reason}. Check the path.")
+            yield self.source(pattern, PurePath(pattern), error)
+            return
         if not matches:
             error = ImageError("missing", "Nothing has this name or matches it as a pattern. Check the path.")
             yield self.source(pattern, PurePath(pattern), error)
@@ -175,6 +177,7 @@ class Rules:
             fnmatchcase(text, pattern)
             for pattern in self.exclude
             for part in (relative, *relative.parents)
+            if part.name  # the input itself is no name: `.*` is for what is hidden
             for text in (part.name, part.as_posix())
         )
 

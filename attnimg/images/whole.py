@@ -12,7 +12,8 @@ from typing import Any
 
 from attnimg.errors import ImageError
 from attnimg.images.apart import call
-from attnimg.images.formats import has_image_extension
+from attnimg.images.containers import is_cut_short
+from attnimg.images.formats import has_image_extension, has_video_extension
 from attnimg.images.source import Source
 
 State = dict[str, int] | None
@@ -29,8 +30,12 @@ def is_whole(path: Path) -> bool:
 
     Raises ImageError: timeout, interrupted, where files are decoded in other processes.
     """
-    if not path.is_file() or not has_image_extension(path.name):
-        return not path.is_file() or path.stat().st_size > 0
+    if not path.is_file():
+        return path.exists()  # a link to nothing is no output
+    if has_video_extension(path.name):
+        return path.stat().st_size > 0 and not is_cut_short(path)
+    if not has_image_extension(path.name):
+        return path.stat().st_size > 0
     with path.open("rb") as file:  # of a JPEG the end tells, without decoding
         if file.read(len(_JPEG)) == _JPEG:
             file.seek(-len(_JPEG_END), 2)

@@ -50,17 +50,17 @@ def write_image(target: Target, pixels: NDArray[np.uint8]) -> None:
     write_bytes(target, data.data)
 
 
-def write_bytes(target: Target, data: bytes | memoryview, *, modified: float | None = None) -> None:
+def write_bytes(target: Target, data: bytes | memoryview, *, modified: int | None = None) -> None:
     """Write a file, and the folders above it.
 
-    modified: its time of modification and of access in seconds since 1970; None: now. Raises ImageError as `put` does.
+    modified: its time of modification and of access in ns since 1970; None: now. Raises ImageError as `put` does.
     """
 
     def write(temporary: Path) -> None:
         with temporary.open("xb") as file:
             file.write(data)
         if modified is not None:
-            os.utime(temporary, (modified, modified))
+            os.utime(temporary, ns=(modified, modified))
 
     put(target, write)
 

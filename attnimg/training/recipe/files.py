@@ -28,9 +28,15 @@ def load_recipe(name_or_path: str, kind: type[Kind], **overrides: Any) -> Kind:
     try:
         values = tomllib.loads(path.read_text())
         recipe: Kind = build_config({"name": path.stem, **values}, kind)
-        return dataclasses.replace(recipe, **{k: v for k, v in overrides.items() if v is not None})
     except (tomllib.TOMLDecodeError, TypeError, ValueError) as error:
         raise UsageError(f"{path} is not a recipe: {error}.") from error
+    changes = {k: v for k, v in overrides.items() if v is not None}
+    if "size" in changes:  # it grows to that, and never shrinks
+        changes = {"start_size": min(recipe.start_size, changes["size"]), **changes}
+    try:
+        return dataclasses.replace(recipe, **changes)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{path} cannot be changed so: {error}. Give another value.") from error
 
 
 def dump_toml(recipe: Any, section: str = "") -> str:
