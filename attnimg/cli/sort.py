@@ -132,7 +132,7 @@ def _skip(source: str, path: Path) -> Skipped:
     try:
         if filecmp.cmp(source, path, shallow=False):
             return Skipped(source, os.fspath(path))
-    except OSError:  # a link to nothing
+    except OSError:  # it cannot be read, and so not told from another
         pass
     raise ImageError("exists", f"{path} is there already, and another image. Use --overwrite or another folder.")
 
