@@ -1,6 +1,19 @@
-"""`python -m attnimg` is `attnimg`."""
+"""The program `attnimg`, also as `python -m attnimg`."""
 
-from attnimg.cli.main import main
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Load the program and run it. Ctrl-C is no error while it is still being loaded, either (contract C4)."""
+    try:
+        from attnimg.cli.main import main as run
+    except KeyboardInterrupt:
+        sys.exit(130)
+    run()
+
 
 if __name__ == "__main__":
     main()

@@ -24,13 +24,14 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 class ImageError(Exception):
     """One image failed; the batch goes on. Becomes that image's record.
 
-    kind: one of `KINDS`. message: a sentence for a person.
+    kind: one of `KINDS`. message: a sentence for a person. taken: the output whose name somebody else's file has.
     """
 
-    def __init__(self, kind: Kind, message: str) -> None:
+    def __init__(self, kind: Kind, message: str, *, taken: str | None = None) -> None:
         super().__init__(message)
         self.kind: Kind = kind
         self.message = message
+        self.taken = taken
 
 
 class AttnimgError(Exception):

@@ -14,9 +14,9 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from attnimg.errors import Kind
+from attnimg.errors import ImageError, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +110,17 @@ class Segmented:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """What went wrong with one image."""
+    """What went wrong with one image. taken: as of `ImageError`; for the journal, and not in the JSON."""
 
     path: str
     kind: Kind
     message: str
+    taken: str | None = None
+
+    @classmethod
+    def of(cls, path: str, error: ImageError) -> Self:
+        """Return the record of an error."""
+        return cls(path, error.kind, error.message, error.taken)
 
 
 @dataclass(frozen=True, slots=True)

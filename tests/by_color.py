@@ -55,7 +55,7 @@ class ByColor(nn.Module):
 
 
 def by_color(**options: Any) -> Segmenter:
-    return Segmenter(ByColor(ByColorConfig()), HEADER, model="segmenter", **options).to("cpu")
+    return Segmenter(ByColor(ByColorConfig()), HEADER, model="segmenter", device="cpu", **options)
 
 
 def scene() -> NDArray[np.uint8]:

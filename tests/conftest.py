@@ -11,12 +11,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
 from tiny_data import make_classes, make_pairs, make_scenes
 from watch_thread import QUICK, Start, Watch, write
+
+if TYPE_CHECKING:
+    from copy_processes import Copier
+    from torch.nn import Module
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 # A shell that starts the tests in the background makes them, and what they start, deaf to Ctrl-C.
@@ -26,7 +30,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 Run = Callable[..., tuple[int, str, str]]
 
 
-def records(out: str) -> list[dict[str, Any]]:
+def records(out: str | bytes) -> list[dict[str, Any]]:
     """Return what a command printed, a JSON object per line."""
     return [json.loads(line) for line in out.splitlines()]
 
@@ -34,6 +38,15 @@ def records(out: str) -> list[dict[str, Any]]:
 def files(folder: Path) -> list[str]:
     """Return the paths of all files below a folder, sorted."""
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def write_weights(factory: pytest.TempPathFactory, name: str, header: dict[str, Any], net: Module) -> Path:
+    """Write a net's weight file into a folder of its own."""
+    from attnimg import checkpoints
+
+    path = factory.mktemp("weights") / f"{name}.safetensors"
+    checkpoints.write(path, header, net.state_dict())
+    return path
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +107,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a tiny model with random weights, 6 classes."""
     import torch
 
-    from attnimg import checkpoints
     from attnimg.nets.backbone import BackboneConfig
     from attnimg.nets.build import describe
     from attnimg.nets.classifier import Classifier, ClassifierConfig
@@ -109,9 +121,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "temperature": 1.0,
         "attention": "attention",
     }
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    checkpoints.write(path, header, Classifier(config).state_dict())
-    return path
+    return write_weights(tmp_path_factory, "tiny", header, Classifier(config))
 
 
 @pytest.fixture(scope="session")
@@ -120,7 +130,6 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from tiny_nets import ENHANCER, ENHANCER_HEADER
 
-    from attnimg import checkpoints
     from attnimg.nets.build import describe
     from attnimg.nets.enhancer import Enhancer
 
@@ -130,9 +139,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not parameter.any():  # what begins at zero would leave parts of the net unseen
             torch.nn.init.normal_(parameter, std=0.02)
     header = {"task": "enhance", "architecture": describe(ENHANCER), **ENHANCER_HEADER}
-    path = tmp_path_factory.mktemp("weights") / "dim.safetensors"
-    checkpoints.write(path, header, net.state_dict())
-    return path
+    return write_weights(tmp_path_factory, "dim", header, net)
 
 
 @pytest.fixture
@@ -159,13 +166,10 @@ def lane(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     """Return a segmenter that tells classes by their colours, as `by_color.py` has it; it loads in this process."""
     from by_color import HEADER, ByColor, ByColorConfig
 
-    from attnimg import checkpoints
     from attnimg.nets import build
 
     monkeypatch.setitem(build.NETS, "segmenter", (ByColorConfig, ByColor))  # type: ignore[arg-type]
-    path = tmp_path_factory.mktemp("weights") / "lane.safetensors"
-    checkpoints.write(path, HEADER, ByColor(ByColorConfig()).state_dict())
-    return path
+    return write_weights(tmp_path_factory, "lane", HEADER, ByColor(ByColorConfig()))
 
 
 @pytest.fixture
@@ -192,6 +196,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from weight_files import write_whole
 
     return write_whole(tmp_path_factory.mktemp("whole") / "whole.safetensors")
+
+
+@pytest.fixture
+def copying(tmp_path: Path) -> Copier:
+    """Return a folder of photos and the program that copies them."""
+    from copy_processes import Copier
+
+    return Copier(tmp_path)
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ class Copying:
                 try:
                     admitted.append(admit(source))
                 except ImageError as error:
-                    admitted.append(Failed(source.path, error.kind, error.message))
+                    admitted.append(Failed.of(source.path, error))
             for source, found in list(zip(sources, admitted, strict=True))[:stop_after]:
                 record = self._copy(source, found["output"]) if isinstance(found, dict) else found
                 tally.add(record)
@@ -65,7 +65,7 @@ class Copying:
         try:
             write_bytes(target, data)
         except ImageError as error:
-            return Failed(source.path, error.kind, error.message)
+            return Failed.of(source.path, error)
         return Enhanced(source.path, os.fspath(target.path), "copy", 3, 2)
 
     def lines(self) -> list[dict[str, Any]]:

@@ -13,7 +13,8 @@ from PIL import Image
 from PIL.ExifTags import IFD, Base
 
 from attnimg.images.encode import EXTENSIONS, encode
-from attnimg.images.picture import Metadata, Picture, Pixels
+from attnimg.images.metadata import Metadata
+from attnimg.images.picture import Picture, Pixels
 from attnimg.images.read import read
 from attnimg.images.source import Source
 
@@ -25,7 +26,7 @@ DEEP = cv2.resize(
 )
 ALPHA = _RNG.integers(0, 256, (HEIGHT, WIDTH), dtype=np.uint8)
 DEEP_ALPHA = _RNG.integers(0, 65536, (HEIGHT, WIDTH), dtype=np.uint16)
-NOTHING = Metadata(None, None, None)
+NOTHING = Metadata()
 WITH_EXIF = [format for format in EXTENSIONS if format != "BMP"]
 XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6" exif:PixelXDimension="4000" dc:x="7">'

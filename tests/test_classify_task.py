@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from tiny_nets import CLASSIFIER, CLASSIFIER_HEADER, random_classifier
+from torch import nn
 
 import attnimg
 from attnimg import checkpoints
@@ -174,6 +175,15 @@ def test_what_is_not_there_is_said(options: dict[str, str], error: type[Exceptio
     checkpoints.write(path, header, Net(CLASSIFIER).state_dict())
     with pytest.raises(error):
         load_classifier(**{"model": str(path), **options})
+
+
+def test_a_device_that_does_not_take_the_net_is_no_fault_of_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_out(net: nn.Module, device: torch.device) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB.")
+
+    monkeypatch.setattr(nn.Module, "to", run_out)
+    with pytest.raises(Unavailable, match=r"put on cpu \(CUDA out of memory\. Tried to allocate 2 GiB\.\)"):
+        prepare_net(nn.Linear(1, 1), torch.device("cpu"))
 
 
 def test_weights_that_do_not_fit_their_header_are_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -14,6 +15,7 @@ import pytest
 from conftest import Run
 from PIL import Image
 
+from attnimg import checkpoints
 from attnimg.cli.options import Inputs
 
 RECIPE = """
@@ -170,6 +172,37 @@ def test_train_then_evaluate_then_classify(run: Run, classes: Path, tmp_path: Pa
     status, out, _ = run("classify", classes / "val" / "rose" / "000.png", "--model", weights, "--device", "cpu")
     assert status == 0
     assert {p["label"] for p in json.loads(out)["predictions"]} == {"blue sky", "grass", "rose"}
+
+
+def test_what_training_held_out_is_measured(run: Run, classes: Path, tmp_path: Path) -> None:
+    """A data set has no part to validate; and the same without parts."""
+    (tmp_path / "tiny.toml").write_text(RECIPE)
+    shutil.copytree(classes / "train", data := tmp_path / "data" / "train")
+    command = ("train", "classify", data.parent, "-o", tmp_path / "run", "--recipe", tmp_path / "tiny.toml")
+    weights = run(*command, "--epochs", 1, "--seed", 3, "--device", "cpu", "--quiet")[1].strip()
+    noted = {figure["name"]: figure["value"] for figure in checkpoints.read_header(Path(weights))["figures"]}
+    evaluate = ("evaluate", "classify", "--model", weights, "--device", "cpu")
+    for folder in (data.parent, data):
+        status, out, err = run(*evaluate, folder)
+        results = json.loads(out)
+        assert (status, err) == (0, f"Measured on the images of {folder} that training held out.\n")
+        assert results.pop("images") == 6
+        assert {name: round(value, 4) for name, value in results.items()} == pytest.approx(noted, abs=2e-4)
+
+    (data / "rose" / "000.png").unlink()  # now another tenth would have been held out
+    status, out, err = run(*evaluate, data)
+    assert (json.loads(out)["images"], err) == (71, f"Measured on all images of {data}.\n")
+    assert run(*evaluate, data.parent)[0] == 2  # it has no val/
+
+
+def test_a_dry_run_looks_into_files_where_others_would(
+    run: Run, photos: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = ("classify", photos / "a.jpg", "--overlay", "-o", tmp_path, "--model", model)
+    assert run(*args)[0] == 0
+    monkeypatch.setattr("attnimg.images.read.read", lambda *_, **__: pytest.fail("It is read in this process."))
+    status, out, _ = run(*args, "--skip-existing", "--dry-run", "--isolate")
+    assert (status, out) == (0, f"{photos}/a.jpg -> {tmp_path}/a.overlay.png (is there, skipped)\n")
 
 
 @pytest.mark.parametrize("command", ["enhance", "classify"])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import Run, files, records
 from dark_photos import FORMATS, LONG_AGO, dark
+from icc_profiles import P3, make_profile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
@@ -96,6 +97,14 @@ def test_the_look(enhance: Run, each_format: Path, tmp_path: Path) -> None:
     assert np.array_equal(look("--strength", 1, "--denoise", 1, "--tile", "auto"), whole)
 
 
+def test_no_strength_leaves_colours_that_srgb_cannot_hold(enhance: Run, tmp_path: Path) -> None:
+    wide = np.zeros((40, 60, 3), np.uint8)
+    wide[:20, ..., 1], wide[20:, ..., 0] = 240, 240
+    Image.fromarray(wide).save(tmp_path / "a.png", icc_profile=make_profile(2.2, P3))
+    assert enhance(tmp_path / "a.png", "-o", tmp_path / "out", "--strength", 0)[0] == 0
+    assert np.array_equal(pixels(tmp_path / "out" / "a.png"), wide)
+
+
 def test_tiles_leave_no_trace(enhance: Run, tmp_path: Path) -> None:
     dark(width=300, height=200).save(tmp_path / "a.png")
     for tile in ("64", "auto"):
@@ -118,6 +127,15 @@ def test_what_stands_beside_a_photo(enhance: Run, each_format: Path, tmp_path: P
     # They go by the name that the photo gets.
     assert enhance(source, "-o", tmp_path / "one" / "night.png", "--overlay", "--side-by-side")[0] == 0
     assert files(tmp_path / "one") == ["night.compare.jpg", "night.overlay.png", "night.png"]
+
+
+def test_a_comparison_that_jpeg_does_not_hold_is_scaled_down(enhance: Run, tmp_path: Path) -> None:
+    Image.new("RGB", (33_000, 16), (9, 9, 9)).save(tmp_path / "a.png")
+    status, out, _ = enhance(tmp_path / "a.png", "-o", tmp_path / "out", "--side-by-side")
+    assert status == 0
+    assert records(out)[0]["note"] == "its comparison was scaled down, for JPEG holds no such sides"
+    assert Image.open(tmp_path / "out" / "a.compare.jpg").size == (65_500, 16)
+    assert Image.open(tmp_path / "out" / "a.png").size == (33_000, 16)
 
 
 def test_a_photo_that_lacks_what_stands_beside_it_is_not_taken_for_done(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from attnimg.cli import segment_batch
+from attnimg.datasets.masks import SegmentClass
 from attnimg.images import write
 from attnimg.images.place import Target
 from attnimg.pipeline.journal import JournalFailed
@@ -81,6 +82,7 @@ def test_a_coco_file_that_cannot_be_written_leaves_none(
     status, out, err = segment(painted / "a.png", "-o", tmp_path / "out", *args)
     assert (status, len(records(out))) == (1, 1)
     assert "No space left on device" in err
+    assert err.splitlines()[-1] == "1 done, 0 skipped, 0 failed, 0 passed over"
     assert files(tmp_path) == ["all.csv", "out/a.png", "photos/a.png", "photos/sub/b.jpg"]
 
 
@@ -142,9 +144,9 @@ def test_a_resumed_run_replaces_its_own_coco_file_and_no_other(
     coco, report = tmp_path / "all.json", tmp_path / "run.jsonl"
     end = segment_batch.BatchFiles.write
 
-    def end_too_late(batch: segment_batch.BatchFiles) -> Iterator[str]:
+    def end_too_late(batch: segment_batch.BatchFiles, classes: Sequence[SegmentClass]) -> Iterator[str]:
         coco.write_bytes(b"somebody else's")
-        return iter(()) if killed else end(batch)
+        return iter(()) if killed else end(batch, classes)
 
     with monkeypatch.context() as patch:
         patch.setattr(segment_batch.BatchFiles, "write", end_too_late)

@@ -59,6 +59,21 @@ def listing(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(listing)
 
 
+def test_ctrl_c_while_the_program_is_loaded_ends_it_quietly() -> None:
+    interrupt = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(name, *rest):\n"
+        "        if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder)\n"
+        "from attnimg.__main__ import main\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", interrupt, "--version"]
+    child = subprocess.run(command, capture_output=True, check=False)
+    assert (child.returncode, child.stdout, child.stderr) == (130, b"", b"")
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_what_is_finished_is_kept(listing: str, number: signal.Signals, status: int) -> None:
     with start("--from-file", listing, "--format", "json") as child:

@@ -143,6 +143,17 @@ def test_a_resumed_run_files_nothing_over_what_it_filed(
     assert all(Path(name).read_bytes() == images[path] for name, path in filed.items())
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_a_pipe_is_not_filed_and_not_read(run: Run, model: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
+    pipe = tmp_path / "pipe.jpg"
+    os.mkfifo(pipe)
+    status, out, _ = run("classify", pipe, "--model", model, "--sort-into", tmp_path / "sorted", *options)
+    assert status == 1
+    assert "A pipe is read once" in out
+    assert not (tmp_path / "sorted").exists()
+
+
 def test_a_copy_keeps_times_and_rights(photo: Path, tmp_path: Path) -> None:
     os.utime(photo, ns=(10**18, 10**18))
     photo.chmod(0o640)

@@ -125,6 +125,12 @@ def test_premultiplied_alpha_is_divided_out() -> None:
     assert picture.alpha is not None
     assert picture.pixels.min() >= 254
     assert abs(int(picture.alpha[0, 0]) - 128) <= 1
+    assert picture.note == "its 16 bits per colour were read as 8"
+
+
+def test_inks_of_16_bits_are_read_at_8_and_told_of() -> None:
+    picture = read_bytes(tiff(np.full((4, 4, 4), 0x8000, np.uint16), 5, {}))
+    assert (picture.pixels.dtype, picture.note) == (np.uint8, "its 16 bits per colour were read as 8")
 
 
 @pytest.mark.parametrize(("extra", "has_alpha"), [(0, False), (2, True)])

@@ -61,3 +61,11 @@ def test_every_test_that_is_named_is_one() -> None:
     assert named
     for file, test in named:
         assert f"def {test}(" in (ROOT / "tests" / file).read_text(), f"{file}::{test}"
+
+
+def test_every_fault_of_the_document_has_its_test() -> None:
+    faults = (ROOT / "docs" / "reliability.md").read_text().split("## Fault by fault")[1]
+    rows = re.findall(r"^\| .* \|$", faults, re.MULTILINE)[1:]
+    assert len(rows) > 20
+    for row in rows:
+        assert re.search(r"`test_\w+\.py::test_\w+`", row), row

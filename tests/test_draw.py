@@ -2,7 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from attnimg.images.draw import draw_overlay
+from attnimg.images.draw import draw_overlay, fit_jpeg
+from attnimg.images.preview import Entry, draw_preview
 
 PHOTO = cv2.resize(np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8), (160, 120))
 
@@ -66,3 +67,19 @@ def test_memory_that_does_not_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cv2.resize", lambda grid, size, **options: resize(grid, (2**30, 2**30), **options))
     with pytest.raises(MemoryError):
         draw_overlay(PHOTO, np.full((4, 4), 0.5))
+
+
+@pytest.mark.parametrize(("size", "fitting"), [((65_500, 3), (65_500, 3)), ((131_000, 5), (65_500, 2))])
+def test_pictures_fit_into_jpeg(size: tuple[int, int], fitting: tuple[int, int]) -> None:
+    for width, height in (size, size[::-1]):
+        picture = np.full((height, width, 3), 60, np.uint8)
+        fit = fit_jpeg(picture)
+        assert (fit.shape[1::-1], fit.max()) == (fitting if width > height else fitting[::-1], 60)
+        assert (fit is picture) == (size == fitting)
+
+
+def test_a_preview_fits_into_jpeg() -> None:
+    photo, legend = np.full((16, 65_500, 3), 60, np.uint8), [Entry((255, 0, 0), "sky  100.0%")]
+    preview = draw_preview(photo, np.zeros((16, 65_500), np.uint8), [(255, 0, 0)], legend)
+    assert preview.shape[1] == 65_500
+    assert cv2.imencode(".jpg", preview)[0]

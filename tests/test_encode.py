@@ -15,7 +15,7 @@ from round_trips import ALPHA, DEEP, DEEP_ALPHA, HEIGHT, SMALL, WIDTH, XMP, enco
 
 from attnimg.errors import ImageError
 from attnimg.images.encode import EXTENSIONS, extension_of, format_of, output_format
-from attnimg.images.picture import Metadata
+from attnimg.images.metadata import Metadata
 from attnimg.images.place import Target
 from attnimg.images.write import write_bytes
 

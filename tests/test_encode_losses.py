@@ -30,7 +30,8 @@ from round_trips import (
 )
 
 from attnimg.images.encode import EXTENSIONS, encode
-from attnimg.images.picture import Metadata, Picture, Pixels
+from attnimg.images.metadata import Metadata
+from attnimg.images.picture import Picture, Pixels
 
 GREY, DEEP_GREY = (np.dstack([pixels[..., 1]] * 3) for pixels in (SMALL, DEEP))
 IPTC_TAG, IPTC = 33723, b"\x1c\x02\x69\0\x01x"  # a headline

@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.ExifTags import IFD, Base
 from round_trips import DEEP, HEIGHT, SMALL, WIDTH, WITH_EXIF, XMP, again, encoded, make_exif, open_back, read_back
 
-from attnimg.images.picture import Metadata, renew_xmp
+from attnimg.images.metadata import Metadata, renew_xmp
 
 # Pillow warns of broken EXIF.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

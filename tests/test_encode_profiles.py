@@ -2,15 +2,16 @@
 
 import io
 import struct
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 from icc_profiles import P3, SRGB, make_cmyk_profile, make_grey_profile, make_profile
 from PIL import Image
-from round_trips import DEEP, SMALL, again, encoded, open_back, read_back
+from round_trips import DEEP, HEIGHT, SMALL, WIDTH, again, encoded, open_back, read_back
 
-from attnimg.images.picture import Metadata
+from attnimg.images.metadata import Metadata
 
 SRGB_TO_XYZ = np.array([[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.7141]])
 PROFILES = {"sRGB": SRGB, "wide": make_profile(2.2, P3), "linear": make_profile(1.0, P3)}
@@ -49,6 +50,48 @@ def test_16_bits_go_back_into_the_profile(format: str, name: str) -> None:
     assert np.abs(picture.pixels.astype(int) - DEEP).max() <= 4
     after = encoded(picture.pixels, format=format, metadata=picture.metadata)
     assert np.abs(cv2.imdecode(np.frombuffer(after, np.uint8), cv2.IMREAD_UNCHANGED).astype(int) - stored).max() <= 2
+
+
+@pytest.mark.parametrize("gamma", [1.8, 2.2])
+@pytest.mark.parametrize(("format", "depth"), [("PNG", 8), ("WEBP", 8), ("TIFF", 16)])
+def test_colours_that_srgb_cannot_hold_stay(format: str, depth: int, gamma: float) -> None:
+    """Those of a picture that is not changed, to the bit; the others move with their sRGB pixels."""
+    wide = cv2.resize(np.random.default_rng(0).integers(0, 2, (9, 6, 3), dtype=np.uint8) * 255, (WIDTH, HEIGHT))
+    wide = wide if depth == 8 else wide.astype(np.uint16) * 257
+    manner = {"format": format, "lossless": True}
+    stored = read_back(encoded(wide, metadata=Metadata(make_profile(gamma, P3), icc_applied=False), **manner))
+    assert stored.own is not None
+    assert np.array_equal(stored.own, wide)
+    manner["metadata"] = stored.metadata
+
+    def encode_again(pixels: np.ndarray) -> np.ndarray:
+        picture = read_back(encoded(pixels, before=replace(stored, own=wide.copy()), **manner))
+        assert picture.own is not None
+        return picture.own.astype(float) * 255 / np.iinfo(picture.own.dtype).max
+
+    before = wide * (255 / np.iinfo(wide.dtype).max)
+    lost = read_back(encoded(stored.pixels, **manner)).own
+    assert lost is not None
+    assert np.abs(lost * (255 / np.iinfo(wide.dtype).max) - before).max() > 20
+    assert np.array_equal(encode_again(stored.pixels), before)
+    darker = stored.pixels - stored.pixels // 64
+    assert np.abs(encode_again(darker) - before).max() < 6
+    assert encode_again(darker).mean() < before.mean() - 0.5
+    assert read_back(encoded(stored.pixels, before=stored, format=format, metadata=Metadata())).own is None
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_colours_stay_beside_what_became_white(depth: int) -> None:
+    wide = np.zeros((20, 30, 3), np.uint8 if depth == 8 else np.uint16)
+    wide[..., 1] = np.iinfo(wide.dtype).max
+    alpha = np.full(wide.shape[:2], np.iinfo(wide.dtype).max, wide.dtype)
+    alpha[:, :16] = 0
+    profile = Metadata(make_profile(2.2, P3), icc_applied=False)
+    picture = read_back(encoded(wide, alpha, format="PNG", metadata=profile))
+    data = encoded(picture.pixels, picture.alpha, format="JPEG", metadata=picture.metadata, before=picture)
+    after = np.asarray(open_back(data), int)
+    assert np.abs(after[:, :16] - 255).max() <= 2
+    assert np.abs(after[:, 16:] - [0, 255, 0]).max() <= 4
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF"])

@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 import torch
 from dark_photos import difference, enhance_by
+from icc_profiles import P3, make_profile
 from numpy.typing import NDArray
 from PIL import Image
+from round_trips import read_back
 from torch import Tensor
 
 from attnimg import checkpoints
 from attnimg.attention import Recorder
 from attnimg.evaluation.enhancement import psnr
+from attnimg.images.encode import encode
+from attnimg.images.metadata import Metadata
 from attnimg.tasks.enhance import load_enhancer
 from attnimg.tasks.exposure import squeeze
 
@@ -52,6 +56,17 @@ def test_a_bright_photo_is_left_nearly_alone() -> None:
     enhancer = load_enhancer(device="cpu")
     brightest = max(map(sample, SAMPLES), key=np.mean)
     assert psnr(enhancer(brightest), brightest) >= 35
+
+
+def test_a_bright_photo_of_wide_colours_is_left_nearly_alone() -> None:
+    wide = max(map(sample, SAMPLES), key=np.mean).copy()
+    wide[:64, :, 2] = 0  # a yellow and green that sRGB cannot hold
+    manner = {"format": "PNG", "metadata": Metadata(make_profile(2.2, P3), icc_applied=False)}
+    picture = read_back(encode(wide, **manner).data)
+    outcome = load_enhancer(device="cpu")(picture.pixels)
+    after = read_back(encode(outcome, before=picture, **{**manner, "metadata": picture.metadata}).data).own
+    assert after is not None
+    assert psnr(after, wide) >= 35
 
 
 def test_dark_photos_become_at_least_twice_as_bright() -> None:

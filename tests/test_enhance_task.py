@@ -145,7 +145,7 @@ def test_a_weight_file_makes_the_predictor_that_was_written(tmp_path: Path) -> N
     enhancer = load_enhancer(str(tmp_path / "mine.safetensors"), device="cpu", tile=70)
     assert (enhancer.model, enhancer.tile) == ("mine", 80)
     pixels = photo(40, 56)
-    assert np.array_equal(enhancer(pixels), Enhancer(net, ENHANCER_HEADER, model="").to("cpu")(pixels))
+    assert np.array_equal(enhancer(pixels), Enhancer(net, ENHANCER_HEADER, model="", device="cpu")(pixels))
     checkpoints.write(tmp_path / "other.safetensors", {**header, "task": "classify"}, {})
     with pytest.raises(Unavailable, match="classify, not for enhance"):
         load_enhancer(str(tmp_path / "other.safetensors"), device="cpu")

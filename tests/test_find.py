@@ -8,6 +8,7 @@ import pytest
 
 from attnimg.errors import UsageError
 from attnimg.images.find import find
+from attnimg.images.rules import Rules
 from attnimg.images.shard import in_shard, parse_shard
 from attnimg.images.source import Counts, Source
 
@@ -44,7 +45,7 @@ def test_content_or_extension_makes_an_image_and_the_rest_is_counted(tmp_path: P
     (tmp_path / "empty").touch()
     os.mkfifo(tmp_path / "pipe.jpg")
     counts = Counts()
-    assert paths(find([tmp_path], counts=counts), tmp_path) == [
+    assert paths(find([tmp_path], Rules(counts=counts)), tmp_path) == [
         "by-content",
         "empty.jpg",
         "photo[red].jpg",
@@ -58,7 +59,7 @@ def test_named_files_go_by_their_names_and_say_when_they_are_missing(tmp_path: P
     found = list(find([tmp_path / "x/a.jpg", tmp_path / "gone.jpg", tmp_path / "x/.hidden.jpg"]))
     assert kinds(found) == [None, "missing", None]
     assert found[0].relative == PurePath("a.jpg")
-    assert kinds(find([tmp_path / "x/a.jpg/b.jpg"])) == ["missing"]
+    assert kinds(find([tmp_path / "x/a.jpg/b.jpg", ""])) == ["missing", "missing"]
 
 
 def test_an_existing_path_is_literal_and_only_then_a_pattern(tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_links_to_files_count_and_loops_end(tmp_path: Path) -> None:
     (tmp_path / "in/dead.jpg").symlink_to("nothing")
     (tmp_path / "in/away").symlink_to("../elsewhere")
     counts = Counts()
-    assert paths(find([tmp_path / "in"], counts=counts), tmp_path / "in") == ["a.jpg", "dead.jpg", "link.jpg"]
+    assert paths(find([tmp_path / "in"], Rules(counts=counts)), tmp_path / "in") == ["a.jpg", "dead.jpg", "link.jpg"]
     assert counts.passed_over == 2
     assert paths(find([tmp_path / "in/**"]), tmp_path / "in") == ["a.jpg", "dead.jpg", "link.jpg"]
     assert paths(find([tmp_path / "in/away"]), tmp_path / "in") == ["away/b.jpg"]
@@ -88,16 +89,32 @@ def test_links_to_files_count_and_loops_end(tmp_path: Path) -> None:
 
 def test_the_output_folder_is_passed_over(tmp_path: Path) -> None:
     make(tmp_path, "a.jpg", "out/a.png", "out/deep/b.png", "output.jpg")
-    assert paths(find([tmp_path], outputs=[tmp_path / "out"]), tmp_path) == ["a.jpg", "output.jpg"]
-    assert paths(find([tmp_path / "**"], outputs=[tmp_path / "out"]), tmp_path) == ["a.jpg", "output.jpg"]
-    assert paths(find([tmp_path], outputs=[tmp_path]), tmp_path)[0] == "a.jpg"
+    rules = Rules(outputs=[tmp_path / "out"])
+    assert paths(find([tmp_path], rules), tmp_path) == ["a.jpg", "output.jpg"]
+    assert paths(find([tmp_path / "**"], rules), tmp_path) == ["a.jpg", "output.jpg"]
+    assert paths(find([tmp_path], Rules(outputs=[tmp_path])), tmp_path)[0] == "a.jpg"
+
+
+def test_what_is_named_where_outputs_go_is_parted_from_what_is_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "a.jpg", "out/a.png", "outer/b.jpg")
+    (tmp_path / "link").symlink_to("out")
+    monkeypatch.chdir(tmp_path)
+    rules = Rules(outputs=[Path("out"), Path("sorted")])
+    folders = ["out", "link/", str(tmp_path / "out")]
+    meant = ["a.jpg", "out/a.png", "out/*.png", "outer", "sorted", "gone", "-"]
+    assert rules.part([*folders, *meant]) == (meant, folders)
+    assert rules.part(folders) == (folders, [])
+    assert rules.part([]) == ([], [])
+    assert Rules(outputs=[Path("a.jpg")]).part(["a.jpg", "outer"]) == (["a.jpg", "outer"], [])
 
 
 def test_exclude_matches_names_and_relative_paths_and_folders(tmp_path: Path) -> None:
     make(tmp_path, "a.jpg", "a.png", "raw/b.jpg", "x/raw/c.jpg", "x/d.jpg")
 
     def excluding(*patterns: str) -> list[str]:
-        return paths(find([tmp_path], exclude=patterns), tmp_path)
+        return paths(find([tmp_path], Rules(exclude=patterns)), tmp_path)
 
     assert excluding("*.png") == ["a.jpg", "raw/b.jpg", "x/d.jpg", "x/raw/c.jpg"]
     assert excluding("raw/") == ["a.jpg", "a.png", "x/d.jpg"]
@@ -106,7 +123,7 @@ def test_exclude_matches_names_and_relative_paths_and_folders(tmp_path: Path) ->
 
 def test_not_recursive(tmp_path: Path) -> None:
     make(tmp_path, "a.jpg", "x/b.jpg")
-    assert paths(find([tmp_path], recursive=False), tmp_path) == ["a.jpg"]
+    assert paths(find([tmp_path], Rules(recursive=False)), tmp_path) == ["a.jpg"]
 
 
 def test_a_list_is_literal_keeps_bytes_and_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,8 +156,8 @@ def test_a_list_that_is_missing_or_not_split_is_explained(tmp_path: Path) -> Non
 def test_root_keeps_paths_below_it(tmp_path: Path) -> None:
     make(tmp_path, "x/a.jpg", "y/a.jpg")
     inputs = [tmp_path / "x", tmp_path / "y/a.jpg"]
-    assert [s.relative for s in find(inputs, root=tmp_path)] == [PurePath("x/a.jpg"), PurePath("y/a.jpg")]
-    assert [s.relative for s in find(inputs, root=tmp_path / "x")] == [PurePath("a.jpg"), PurePath("../y/a.jpg")]
+    assert [s.relative for s in find(inputs, Rules(root=tmp_path))] == [PurePath("x/a.jpg"), PurePath("y/a.jpg")]
+    assert [s.relative for s in find(inputs, Rules(root=tmp_path / "x"))] == [PurePath("a.jpg"), PurePath("../y/a.jpg")]
 
 
 def test_an_image_on_stdin() -> None:

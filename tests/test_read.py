@@ -12,7 +12,8 @@ from containers import chunk
 from PIL import Image
 
 from attnimg.errors import ImageError
-from attnimg.images.picture import Metadata, Picture
+from attnimg.images.metadata import Metadata
+from attnimg.images.picture import Picture
 from attnimg.images.read import read
 from attnimg.images.sizes import measure
 from attnimg.images.source import Source
@@ -125,7 +126,7 @@ def test_laying_on_white_takes_little_memory(depth: type) -> None:
     rng, full = np.random.default_rng(0), np.iinfo(depth).max
     pixels = rng.integers(0, full, (2500, 300, 3), depth, endpoint=True)
     alpha = rng.integers(0, full, (2500, 300), depth, endpoint=True)
-    picture = Picture(pixels, alpha, (300, 2500), "PNG", Metadata(None, None, None))
+    picture = Picture(pixels, alpha, (300, 2500), "PNG", Metadata())
     tracemalloc.start()
     white = picture.on_white()
     peak = tracemalloc.get_traced_memory()[1]

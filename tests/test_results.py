@@ -42,9 +42,9 @@ def test_json_of_each_record() -> None:
         "overlay": "o.png",
         "note": "first of 3 frames",
     }
-    assert json.loads(to_json(Failed("b", "damaged", "It is cut short."))) == {
+    assert json.loads(to_json(Failed("b", "exists", "It is there.", taken="out/b"))) == {
         "path": "b",
-        "error": {"kind": "damaged", "message": "It is cut short."},
+        "error": {"kind": "exists", "message": "It is there."},
     }
     assert json.loads(to_json(Skipped("c", "out/c"))) == {"path": "c", "output": "out/c", "skipped": True}
 

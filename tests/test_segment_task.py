@@ -31,7 +31,7 @@ street = pytest.mark.skipif(
 def random_net(**options: Any) -> Segmenter:
     torch.manual_seed(0)
     net = Net(SegmenterConfig(classes=4, backbone=BackboneConfig(widths=(8, 8, 16), depths=(1, 1, 1), heads=2)))
-    return Segmenter(net, HEADER, model="random", **options).to("cpu")
+    return Segmenter(net, HEADER, model="random", device="cpu", **options)
 
 
 def agreement(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:

@@ -141,12 +141,19 @@ def test_a_pipe_is_read_only_once(shell: Shell) -> None:
 
 
 def test_what_the_shell_closed_is_no_bug_and_no_file_takes_its_place(shell: Shell) -> None:
-    assert shell("attnimg enhance good.jpg -o out <&- >&- 2>&-") == (0, "", "")
+    assert shell("attnimg enhance good.jpg -o out <&- > /dev/null 2>&-") == (0, "", "")
     assert shell("attnimg enhance good.jpg -o expected")[0] == 0
     assert shell.files("out") == shell.files("expected")
     status, out, _ = shell("attnimg classify good.jpg 2>&-")
     assert (status, len(records(out))) == (0, 1)
     assert shell("attnimg classify --from-file - <&-")[0] == 3
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_results_are_not_lost_where_stdout_is_closed(shell: Shell, closed: str) -> None:
+    status, _, err = shell(f"attnimg enhance good.jpg -o out {closed}")
+    assert (status, "stdout is closed" in err) == (2, closed == ">&-")
+    assert not (shell.folder / "out").exists()
 
 
 def test_help_and_version_mind_their_reader(shell: Shell) -> None:
@@ -157,6 +164,21 @@ def test_help_and_version_mind_their_reader(shell: Shell) -> None:
         assert child.stderr is not None
         assert child.stderr.read() == b""
     assert child.returncode == 141
-    status, _, err = shell("attnimg --version > /dev/full")
-    assert status == 1
-    assert "cannot be written" in err
+    for command in ("attnimg --version", "attnimg --help", "PYTHONUNBUFFERED=1 attnimg classify --help"):
+        status, _, err = shell(f"{command} > /dev/full")
+        assert (status, len(err.splitlines())) == (1, 1)
+        assert "No space left on device. Make room" in err
+
+
+def test_what_a_shell_s_pattern_names_beside_the_photos_is_no_input_where_outputs_go(shell: Shell) -> None:
+    script = "cd night && mkdir -p out && rm -f broken.jpg && attnimg enhance * -o out --skip-existing"
+    status, _, err = shell(script)
+    count = "6 done, 0 skipped, 0 failed, 1 passed over"
+    assert (status, err.splitlines()) == (0, ["Passed over, as outputs go there: out. Named alone, it is read.", count])
+    made = shell.files("night/out")
+    assert made.keys() == {name.removeprefix(b"sub/") for name in NAMES}
+    status, _, err = shell(script)
+    assert (status, err.splitlines()[-1]) == (0, "0 done, 6 skipped, 0 failed, 1 passed over")
+    assert shell.files("night/out") == made
+    status, _, err = shell("cd night && attnimg enhance out -o out --suffix -2 --dry-run")
+    assert (status, err) == (0, "A dry run: 6 done, 0 skipped, 0 failed, 0 passed over.\n")

@@ -59,6 +59,14 @@ def test_recipes_survive_being_written(tmp_path: Path, task: str) -> None:
     assert load_recipe(str(path), type(recipe), epochs=7, seed=None) == dataclasses.replace(recipe, epochs=7)
 
 
+@pytest.mark.parametrize(("task", "name"), SHIPPED)
+def test_a_shipped_recipe_starts_no_larger_than_it_is_to_end(task: str, name: str) -> None:
+    recipe, small = (load_recipe(name, type(TASKS[task].recipe), size=size) for size in (None, 32))
+    assert small == dataclasses.replace(recipe, size=32, start_size=32)
+    large = load_recipe(name, type(TASKS[task].recipe), size=512)
+    assert large == dataclasses.replace(recipe, size=512)
+
+
 @pytest.mark.parametrize(
     ("task", "text", "named"),
     [

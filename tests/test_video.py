@@ -21,6 +21,7 @@ from tiny_nets import ENHANCER, ENHANCER_HEADER
 from attnimg.errors import ImageError
 from attnimg.images.containers import is_cut_short
 from attnimg.images.find import find
+from attnimg.images.rules import Rules
 from attnimg.images.source import Counts
 from attnimg.nets.enhancer import Enhancer as Net
 from attnimg.tasks.enhance import Enhancer, Settings
@@ -120,6 +121,17 @@ def test_colours_that_are_left_alone_are_described_and_decoded_as_before(
         assert (codec.colorspace, codec.color_range) == (matrix, 2 if full else 1)
 
 
+@pytest.mark.parametrize("announced", [9, 21])
+def test_the_count_of_frames_ends_with_those_that_there_are(
+    announced: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video, "_estimate_frames", lambda *_: announced)
+    _, told = transcode(make(tmp_path / "in.mkv"), tmp_path / "out.mkv")
+    assert told[0] == (1, announced)
+    assert told[-1] == (18, 18)
+    assert all(done <= total for done, total in told)
+
+
 def test_odd_sizes_stay(tmp_path: Path) -> None:
     source = make(tmp_path / "in.mkv", 3, (65, 47), codec="ffv1")
     made, _ = transcode(source, tmp_path / "out.mkv")
@@ -159,7 +171,7 @@ def test_nothing_flickers_and_a_cut_begins_anew() -> None:
     scene = rng.integers(10, 40, (48, 64, 3))
     noisy = [(scene * rng.uniform(0.98, 1.02) + rng.normal(0, 2, scene.shape)).clip(0, 255) for _ in range(24)]
     frames = [frame.astype(np.uint8) for frame in noisy]
-    nervous = Enhancer(make_nervous_net(frames[0]), ENHANCER_HEADER, model="nervous").to("cpu")
+    nervous = Enhancer(make_nervous_net(frames[0]), ENHANCER_HEADER, model="nervous", device="cpu")
     steady = Steady(nervous, Settings())
     alone = np.array([nervous(frame).mean() for frame in frames])
     smooth = np.array([steady(frame, i / 24).mean() for i, frame in enumerate(frames)])
@@ -198,7 +210,7 @@ def test_videos_count_when_named_or_asked_for(tmp_path: Path) -> None:
 
     def names(*inputs: Path, **rules: bool) -> list[str]:
         counts = Counts()
-        found = [s.relative.as_posix() for s in find(inputs, counts=counts, **rules)]
+        found = [s.relative.as_posix() for s in find(inputs, Rules(counts=counts, **rules))]
         return [*found, f"{counts.passed_over} passed over"]
 
     assert names(tmp_path) == ["a.jpg", "4 passed over"]

@@ -13,6 +13,7 @@ from watch_thread import PATIENCE, QUICK, Start, write
 
 from attnimg.errors import Unavailable, UsageError
 from attnimg.images import watch as watching
+from attnimg.images.rules import Rules
 from attnimg.images.source import Counts, Source
 from attnimg.images.watch import watch
 
@@ -109,11 +110,11 @@ def test_named_files_and_patterns_come_once_at_first(tmp_path: Path, start_watch
 
 
 def test_nothing_to_watch_is_wrong_usage(tmp_path: Path) -> None:
-    for inputs in ([], [write(tmp_path / "a.jpg")], [tmp_path / "gone"], [tmp_path / "*"]):
+    for inputs in ([], [write(tmp_path / "a.jpg")], [tmp_path / "gone"], [tmp_path / "*"], [""]):
         with pytest.raises(UsageError, match="folder"):
             watch(inputs)
     with pytest.raises(UsageError, match="folder"):
-        watch([tmp_path], exclude=[tmp_path.name])
+        watch([tmp_path], Rules(exclude=[tmp_path.name]))
 
 
 def test_outputs_that_would_be_inputs_are_wrong_usage(tmp_path: Path) -> None:
@@ -122,8 +123,8 @@ def test_outputs_that_would_be_inputs_are_wrong_usage(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("in")
     for output, root in ((folder, None), (tmp_path / "link", None), (tmp_path, tmp_path)):
         with pytest.raises(UsageError, match="new images"):
-            watch([folder], outputs=[output], root=root)
-    watch([folder], outputs=[folder / "out", tmp_path])
+            watch([folder], Rules(outputs=[output], root=root))
+    watch([folder], Rules(outputs=[folder / "out", tmp_path]))
 
 
 def test_without_watchfiles_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

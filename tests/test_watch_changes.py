@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Thread
 from types import SimpleNamespace
@@ -20,7 +20,6 @@ pytest.importorskip("watchfiles")
 
 def test_a_file_comes_when_it_has_not_changed_for_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock that the test moves, and a system that tells what the test makes it tell."""
-    import watchfiles
 
     class End(Exception):
         pass
@@ -44,7 +43,7 @@ def test_a_file_comes_when_it_has_not_changed_for_a_moment(tmp_path: Path, monke
         assert found == [str(path)]
         raise End
 
-    monkeypatch.setattr(watchfiles, "watch", tell)
+    monkeypatch.setattr("watchfiles.watch", tell)
     monkeypatch.setattr(watching, "time", SimpleNamespace(monotonic=lambda: now, time=time.time))
     with pytest.raises(End):
         found.extend(source.path for source in watch([tmp_path]))
@@ -143,36 +142,25 @@ def test_nothing_is_lost_while_the_folder_is_first_searched(tmp_path: Path, star
     assert found.rest(4 * QUICK) == []
 
 
+def tell_nothing(*folders: str, **options: object) -> Iterator[set[tuple[int, str]]]:
+    while True:
+        time.sleep(0.05)
+        yield set()
+
+
+def refuse(*folders: str, **options: object) -> Iterator[set[tuple[int, str]]]:
+    raise RuntimeError("Error creating recommended watcher: Too many open files")
+
+
+@pytest.mark.parametrize("system", [tell_nothing, refuse])
 def test_what_the_system_does_not_tell_of_is_found_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_watch: Start
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_watch: Start, system: Callable[..., object]
 ) -> None:
-    import watchfiles
-
-    def deaf(*folders: str, **options: object) -> Iterator[set[tuple[int, str]]]:
-        while True:
-            time.sleep(0.05)
-            yield set()
-
-    monkeypatch.setattr(watchfiles, "watch", deaf)
+    monkeypatch.setattr("watchfiles.watch", system)
     monkeypatch.setattr(watching, "AGAIN", 0.2)
     found = start_watch()
     write(tmp_path / "in/x/a.jpg")
     assert found.names(1) == ["x/a.jpg"]
-
-
-def test_a_system_that_cannot_watch_is_searched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_watch: Start
-) -> None:
-    import watchfiles
-
-    def refuse(*folders: str, **options: object) -> Iterator[set[tuple[int, str]]]:
-        raise RuntimeError("Error creating recommended watcher: Too many open files")
-
-    monkeypatch.setattr(watchfiles, "watch", refuse)
-    monkeypatch.setattr(watching, "AGAIN", 0.2)
-    found = start_watch()
-    write(tmp_path / "in/a.jpg")
-    assert found.names(1) == ["a.jpg"]
 
 
 def test_a_folder_that_is_removed_is_an_error_and_the_last_one_ends_the_watch(

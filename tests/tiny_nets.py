@@ -82,7 +82,7 @@ def random_classifier(views: int = 1) -> classify.Classifier:
     for name, value in net.state_dict().items():
         if value.is_floating_point():
             value.copy_(torch.rand_like(value) + 0.5 if "running_var" in name else torch.randn_like(value) * 0.3)
-    return classify.Classifier(net, CLASSIFIER_HEADER, model="random", views=views).to("cpu")
+    return classify.Classifier(net, CLASSIFIER_HEADER, model="random", device="cpu", views=views)
 
 
 def random_enhancing_net(*, restores: bool = True) -> Enhancer:
@@ -97,4 +97,4 @@ def random_enhancing_net(*, restores: bool = True) -> Enhancer:
 def random_enhancer(*, restores: bool = True, tile: int | None = None) -> enhance.Enhancer:
     """The predictor of such a net."""
     net = random_enhancing_net(restores=restores)
-    return enhance.Enhancer(net, ENHANCER_HEADER, model="random", tile=tile).to("cpu")
+    return enhance.Enhancer(net, ENHANCER_HEADER, model="random", device="cpu", tile=tile)

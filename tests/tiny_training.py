@@ -22,38 +22,19 @@ from attnimg.training.train_classifier import train_classifier
 from attnimg.training.train_enhancer import train_enhancer
 from attnimg.training.train_segmenter import train_segmenter
 
+SMALL: dict[str, Any] = {"name": "small", "epochs": 2, "precision": "fp32"}
+SMALL_CROPS = {**SMALL, "batch_size": 4, "crops": 2}
 CLASSIFY = ClassifyRecipe(
-    name="small",
+    **SMALL,
     net=ClassifierConfig(width=16, dropout=0.1, backbone=BackboneConfig(widths=(8, 16), depths=(1, 1), drop_path=0.2)),
     augmentation=Augmentation(rotation=10, shift=0.1, colour=0.2, erase=0.2, mixup=0.3, cutmix=0.3),
-    epochs=2,
     size=32,
     start_size=24,
     batch_size=12,
-    precision="fp32",
 )
-ENHANCE = EnhanceRecipe(
-    name="small",
-    net=ENHANCER,
-    epochs=2,
-    size=48,
-    start_size=32,
-    batch_size=4,
-    crops=2,
-    glances=1,
-    synthetic=0.2,
-    precision="fp32",
-)
+ENHANCE = EnhanceRecipe(**SMALL_CROPS, net=ENHANCER, size=48, start_size=32, glances=1, synthetic=0.2)
 SEGMENT = SegmentRecipe(
-    name="small",
-    net=SEGMENTER,
-    augmentation=SceneAugmentation(colour=0.1),
-    epochs=2,
-    size=64,
-    start_size=48,
-    batch_size=4,
-    crops=2,
-    precision="fp32",
+    **SMALL_CROPS, net=SEGMENTER, augmentation=SceneAugmentation(colour=0.1), size=64, start_size=48
 )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from queue import Empty, Queue
 from threading import Event, Thread
 
+from attnimg.images.rules import Rules
 from attnimg.images.source import Source
 from attnimg.images.watch import watch
 
@@ -24,7 +25,7 @@ class Watch:
     def __init__(self, *inputs: Path, **options: object) -> None:
         self._found: Queue[Source] = Queue()
         self._stop = Event()
-        self.sources = watch(inputs, **options)  # type: ignore[arg-type]
+        self.sources = watch(inputs, Rules(**options))  # type: ignore[arg-type]
         Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
-from functools import partial
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from io import FileIO
 from itertools import chain
 from pathlib import Path
@@ -16,12 +15,14 @@ from attnimg.cli.console import Console
 from attnimg.cli.options import Compute, Inputs, Outputs, Report
 from attnimg.cli.printing import FORMATS
 from attnimg.cli.progress import Progress
+from attnimg.cli.reading import open_reader
 from attnimg.cli.status import ExitStatus, OutputFailed, Terminated
 from attnimg.errors import ImageError, NoImages, UsageError
 from attnimg.images.find import find
 from attnimg.images.place import Placer, Targets
+from attnimg.images.rules import Rules
 from attnimg.images.shard import in_shard, parse_shard
-from attnimg.images.source import Counts, Source
+from attnimg.images.source import Source
 from attnimg.images.watch import watch
 from attnimg.pipeline.job import Job, Outcome, Ready
 from attnimg.pipeline.journal import Journal, JournalFailed
@@ -39,28 +40,22 @@ class Search:
     """
 
     def __init__(self, inputs: Inputs, *outputs: Path | None, videos: bool = False) -> None:
-        self.counts = Counts()
+        exclude, into = inputs.exclude or (), [output for output in outputs if output]
+        rules = Rules(inputs.recursive, videos, exclude, into, inputs.root)
+        named, self.left_out = rules.part(inputs.inputs or ())
+        self.counts = rules.counts
+        self.counts.passed_over = len(self.left_out)
         self.found = 0
         self.total: int | None = None
         self._endless = inputs.watch
         self._all: list[Source] | None = None
         self._queue: Queue[Source | BaseException | None] = Queue(MOST_AHEAD)
-        search: Callable[..., Iterator[Source]] = partial(
-            find,
-            from_file=inputs.from_file,
-            nul=inputs.nul,
-            # Without a buffer: Python aborts if it ends while a thread holds the lock of one, waiting for stdin.
-            stdin=FileIO(0, closefd=False) if inputs.reads_stdin else None,
-        )
-        sources = (watch if inputs.watch else search)(
-            inputs.inputs or (),
-            recursive=inputs.recursive,
-            videos=videos,
-            exclude=inputs.exclude or (),
-            outputs=[output for output in outputs if output],
-            root=inputs.root,
-            counts=self.counts,
-        )
+        # Without a buffer: Python aborts if it ends while a thread holds the lock of one, waiting for stdin.
+        stdin = FileIO(0, closefd=False) if inputs.reads_stdin else None
+        if inputs.watch:
+            sources = watch(named, rules)
+        else:
+            sources = find(named, rules, from_file=inputs.from_file, nul=inputs.nul, stdin=stdin)
         self.shard = inputs.shard
         self._part = parse_shard(self.shard) if self.shard is not None else (1, 1)
         # A read from stdin may never return, and must not hold up the end.
@@ -87,6 +82,12 @@ class Search:
     def inputs(self) -> list[Source] | None:
         """All that `all` found, other shards' too, as none is to be replaced; None where it was not called."""
         return self._all or None
+
+    def say_left_out(self, console: Console) -> None:
+        """Say which inputs were passed over because outputs go there."""
+        if self.left_out:
+            others = f" and {len(self.left_out) - 1} more" if len(self.left_out) > 1 else ""
+            console.say(f"Passed over, as outputs go there: {self.left_out[0]}{others}. Named alone, it is read.")
 
     def check_ends(self) -> None:
         """Raise UsageError where the search never ends."""
@@ -125,16 +126,19 @@ def run_batch(
     journal: Journal,
     finish: Callable[[Record], Record] | None = None,
     start: Callable[[Progress], None] | None = None,
+    end: Callable[[], Iterable[str]] = tuple,
 ) -> ExitStatus:
     """Take every image through `job` and print its record, one by one, in order.
 
     kind: the records' type when all went well. finish: is given each record in order, before it is printed. start: is
-    given what tells of progress, before the first image is read.
+    given what tells of progress, before the first image is read. end: writes what is made of all images together, and
+    yields what went wrong.
     NoImages: nothing was found. KeyboardInterrupt, Terminated: after it was said how far the command came.
     OutputFailed: results, or what notes them, cannot be written.
     """
     tally = Tally()
     style = FORMATS[report.format or ("table" if console.out.isatty() else "jsonl")]
+    search.say_left_out(console)
     try:
         admit = journal.admitting(job.admit)
         sources = (source for source in search if not journal.wrote(source))
@@ -162,14 +166,17 @@ def run_batch(
                     break
             else:
                 journal.end(tally)
+        complaints = list(end())
     except JournalFailed as error:
         console.say(f"Interrupted: {tally.line(search.counts.passed_over)}")
         raise OutputFailed(f"{error} Make room, and go on by `attnimg resume`.") from error
     except (KeyboardInterrupt, Terminated):
         console.say(f"Interrupted: {tally.line(search.counts.passed_over)}")
         raise
+    for complaint in complaints:
+        console.complain(complaint)
     console.say(tally.line(search.counts.passed_over))
-    return ExitStatus.SOME_FAILED if tally.failed else ExitStatus.OK
+    return ExitStatus.SOME_FAILED if tally.failed or complaints else ExitStatus.OK
 
 
 @contextmanager
@@ -203,30 +210,31 @@ def _open_errors(path: Path | None) -> Iterator[Callable[[Record], object]]:
         raise
 
 
-def print_plan(search: Search, plan: Callable[[Source], Targets], console: Console) -> ExitStatus:
+def print_plan(search: Search, plan: Callable[[Source], Targets], console: Console, inputs: Inputs) -> ExitStatus:
     """Print what would be read and written: a line per file written, or per image when none is. NoImages.
 
-    plan: as `admit` of a job, which skips an image when the first of its files is there, and only then.
+    plan: as `admit` of a job, which skips an image when the first of its files is there, and only then. inputs:
+    say whether files that are there are looked into in another process.
     """
     search.check_ends()
+    search.say_left_out(console)
     tally = Tally()
-    for source in search:
-        try:
-            if source.error:
-                raise source.error
-            targets = list(plan(source).values())
-        except ImageError as error:
-            tally.failed += 1
-            console.print(f"{source.path}: {error}")
-            continue
-        skipped = bool(targets) and targets[0].skip
-        tally.skipped, tally.done = tally.skipped + skipped, tally.done + (not skipped)
-        lines = [
-            f" -> {target.path}{' (is there, skipped)' if target.skip else ''}"
-            for target in targets[: 1 if skipped else None]
-        ]
-        for line in lines or [""]:
-            console.print(source.path + line)
+    with open_reader(inputs, Compute(workers=1)) if inputs.isolate else nullcontext():
+        for source in search:
+            try:
+                if source.error:
+                    raise source.error
+                targets = list(plan(source).values())
+            except ImageError as error:
+                tally.failed += 1
+                console.print(f"{source.path}: {error}")
+                continue
+            skipped = bool(targets) and targets[0].skip
+            tally.skipped, tally.done = tally.skipped + skipped, tally.done + (not skipped)
+            shown = targets[:1] if skipped else targets
+            lines = [f" -> {target.path}{' (is there, skipped)' if target.skip else ''}" for target in shown]
+            for line in lines or [""]:
+                console.print(source.path + line)
     if not search.found:
         raise NoImages(_say_nothing_found(search))
     console.say(f"A dry run: {tally.line(search.counts.passed_over)}.")

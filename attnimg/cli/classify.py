@@ -16,7 +16,7 @@ from attnimg.cli.console import Console
 from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, Views
 from attnimg.cli.reading import Reader, open_reader, read_twice
 from attnimg.cli.resume import open_journal
-from attnimg.cli.sort import Sorter, Sorting
+from attnimg.cli.sort import Sorter, Sorting, refuse_pipe
 from attnimg.cli.spread import spread
 from attnimg.errors import UsageError
 from attnimg.images.formats import has_image_extension
@@ -28,7 +28,7 @@ from attnimg.results import Classified, Record, Skipped
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from attnimg.tasks.classify import Classifier, Prepared, Scores
+    from attnimg.tasks.classify import Classifier, Predicted, Prepared
 
 OVERLAY = ".overlay.png"
 
@@ -51,14 +51,7 @@ def classify(
     Results go to stdout, one record per image, in order; all else goes to stderr.
     A bad image gets a record that says so, the others are done, and the exit status is 1.
     """
-    if outputs.output and not outputs.overlay:
-        raise UsageError("-o is where overlays go. Add --overlay, or leave -o out.")
-    if outputs.output and (os.fspath(outputs.output) == "-" or has_image_extension(os.fspath(outputs.output))):
-        raise UsageError("Overlays are files, and go into a folder: -o DIR.")
-    if sorting.sort_into and inputs.names_stdin:
-        raise UsageError("--sort-into files images by their names, and one from stdin has none. Save it as a file.")
-    if sorting.sort_into and inputs.shard:
-        raise UsageError("--sort-into numbers equal names, and a --shard does not know all. Leave one of them out.")
+    _check(inputs, outputs, sorting)
     console = Console.of_process(report.quiet)
     search = Search(inputs, outputs.output, sorting.sort_into)
     # What is written must not be found: all is looked for before anything is filed, or replaced, or put among inputs.
@@ -70,7 +63,7 @@ def classify(
     overlays = build_placer(outputs.output, outputs, search, journal) if outputs.output else None
     if outputs.dry_run:
         checkpoints.find(model)
-        raise typer.Exit(print_plan(search, partial(_plan, overlays, sorting.sort_into), console))
+        raise typer.Exit(print_plan(search, partial(_plan, overlays, sorting.sort_into), console, inputs))
 
     # Only now, as this takes seconds.
     from attnimg.tasks.classify import load_classifier
@@ -82,24 +75,23 @@ def classify(
         finish = Sorter(placer, sorting.how, outputs.overwrite, journal).file
     with open_reader(inputs, compute) as reader:
         job = ClassifyJob(
-            classifier,
-            topk=topk,
-            min_score=min_score,
-            reader=reader,
-            overlays=overlays,
-            sorting=sorting.sort_into is not None,
+            classifier, topk=topk, min_score=min_score, reader=reader, overlays=overlays, sorting=finish is not None
         )
         status = run_batch(
-            search,
-            job,
-            Classified,
-            compute=compute,
-            report=report,
-            console=console,
-            journal=journal,
-            finish=finish,
+            search, job, Classified, compute=compute, report=report, console=console, journal=journal, finish=finish
         )
     raise typer.Exit(status)
+
+
+def _check(inputs: Inputs, outputs: Outputs, sorting: Sorting) -> None:
+    if outputs.output and not outputs.overlay:
+        raise UsageError("-o is where overlays go. Add --overlay, or leave -o out.")
+    if outputs.output and (os.fspath(outputs.output) == "-" or has_image_extension(os.fspath(outputs.output))):
+        raise UsageError("Overlays are files, and go into a folder: -o DIR.")
+    if sorting.sort_into and inputs.names_stdin:
+        raise UsageError("--sort-into files images by their names, and one from stdin has none. Save it as a file.")
+    if sorting.sort_into and inputs.shard:
+        raise UsageError("--sort-into numbers equal names, and a --shard does not know all. Leave one of them out.")
 
 
 class Ready(NamedTuple):
@@ -132,6 +124,8 @@ class ClassifyJob:
 
     def admit(self, source: Source) -> Record | Targets:
         """Claim the overlay's name."""
+        if self.sorting:
+            refuse_pipe(source)
         if self.overlays is None:
             return {}
         target = self.overlays.place(source, OVERLAY)
@@ -159,11 +153,11 @@ class ClassifyJob:
         """Count those of the views and of the picture."""
         return (ready.prepared.views.size + (0 if ready.pixels is None else ready.pixels.size)) // 3
 
-    def predict(self, batch: list[Ready]) -> Sequence[Scores]:
+    def predict(self, batch: list[Ready]) -> Sequence[Predicted]:
         """Run the net."""
         return self.classifier.predict([ready.prepared for ready in batch], attention=self.overlays is not None)
 
-    def write(self, source: Source, ready: Ready, outcome: Scores) -> Classified:
+    def write(self, source: Source, ready: Ready, outcome: Predicted) -> Classified:
         """Write the overlay, and name the labels."""
         if ready.overlay is not None and ready.pixels is not None and outcome.attention is not None:
             from attnimg.images.draw import draw_overlay
@@ -181,7 +175,9 @@ def _is_input(output: Path | None, inputs: Inputs) -> bool:
 
 def _plan(overlays: Placer | None, sort_into: Path | None, source: Source) -> Targets:
     targets = {}
-    if sort_into is not None:  # first, for an image whose overlay is there is still to be filed
+    if sort_into is not None:
+        refuse_pipe(source)
+        # First, for an image whose overlay is there is still to be filed.
         targets["filed"] = Target(sort_into / "<label>" / Path(source.path).name)
     if overlays is not None:
         targets["overlay"] = overlays.place(source, OVERLAY)

@@ -19,6 +19,7 @@ from attnimg.cli.reading import Reader, open_reader
 from attnimg.cli.resume import open_journal
 from attnimg.cli.single import STDOUT, find_ahead, plan_stdout, write_to_stdout
 from attnimg.cli.spread import spread
+from attnimg.cli.values import parse_side
 from attnimg.cli.video import MixedJob
 from attnimg.errors import UsageError
 from attnimg.images.place import Targets
@@ -76,6 +77,7 @@ def enhance(
     """
     if outputs.output is None:
         raise UsageError("Enhanced photos need a place. Say into which folder with -o DIR.")
+    side: int | None = parse_side("--tile", tile, 64, auto=None)
     console = Console.of_process(report.quiet)
     search = Search(inputs, outputs.output, videos=video)
     to_stdout, only = outputs.output == STDOUT, find_single_file(outputs.output, files)
@@ -91,12 +93,12 @@ def enhance(
     naming = Naming(build_placer(folder, outputs, search, journal), files, only, overlay=outputs.overlay)
     if outputs.dry_run:
         checkpoints.find(model)
-        raise typer.Exit(print_plan(search, plan_stdout if to_stdout else naming.plan, console))
+        raise typer.Exit(print_plan(search, plan_stdout if to_stdout else naming.plan, console, inputs))
 
     # Only now, as this takes seconds.
     from attnimg.tasks.enhance import Settings, load_enhancer
 
-    enhancer = load_enhancer(model, device=compute.device, precision=compute.precision, tile=_read_tile(tile))
+    enhancer = load_enhancer(model, device=compute.device, precision=compute.precision, tile=side)
     settings = Settings(look.strength, look.exposure, look.denoise)
     with open_reader(inputs, compute) as reader:
         job = EnhanceJob(enhancer, settings, naming, reader)
@@ -148,8 +150,8 @@ class EnhanceJob:
         return ready.picture.pixels.shape, ready.picture.pixels.dtype
 
     def pixels(self, ready: Ready) -> int:
-        """Count those of the photo, twice for 16 bits, and of its result."""
-        return 2 * ready.picture.pixels.nbytes // 3
+        """Count those of the photo, twice for 16 bits, of its result, and of its own colours where it has such."""
+        return (3 - (ready.picture.own is None)) * ready.picture.pixels.nbytes // 3
 
     def predict(self, batch: list[Ready]) -> Sequence[Restored]:
         """Run the net."""
@@ -159,43 +161,41 @@ class EnhanceJob:
     def encode(self, ready: Ready, outcome: Restored) -> Encoded:
         """Return the file of an enhanced photo, and what is to be noted of reading and of writing it."""
         from attnimg.images.encode import encode
-        from attnimg.images.picture import Metadata
+        from attnimg.images.metadata import Metadata
 
         picture, files = ready.picture, self.naming.files
         encoded = encode(
             outcome.pixels,
             picture.alpha,
             format=self.naming.format_for(picture.format),
-            metadata=Metadata(None, None, None) if files.strip else picture.metadata,
+            metadata=Metadata() if files.strip else picture.metadata,
             lossless=picture.lossless,
             grey=picture.grey,
             quality=files.quality,
+            before=picture,
         )
         return encoded._replace(note="; ".join(filter(None, [picture.note, encoded.note])) or None)
 
     def write(self, source: Source, ready: Ready, outcome: Restored) -> Enhanced:
         """Write the photo, and what stands beside it."""
-        from attnimg.images.draw import draw_beside, draw_overlay
+        from attnimg.images.draw import draw_beside, draw_overlay, fit_jpeg
         from attnimg.images.write import write_bytes, write_image
 
         targets, encoded = ready.targets, self.encode(ready, outcome)
+        note = encoded.note
         if "overlay" in targets and outcome.attention is not None:
             write_image(targets["overlay"], draw_overlay(outcome.pixels, outcome.attention))
         if "compare" in targets:
-            write_image(targets["compare"], draw_beside(ready.picture.pixels, outcome.pixels))
+            drawn = draw_beside(ready.picture.pixels, outcome.pixels)
+            fitting = fit_jpeg(drawn)
+            write_image(targets["compare"], fitting)
+            if fitting is not drawn:
+                note = "; ".join(filter(None, [note, "its comparison was scaled down, for JPEG holds no such sides"]))
         # Last, for a photo that is there is what --skip-existing takes for done.
         write_bytes(targets["output"], encoded.data, modified=_time_of(source))
         width, height = ready.picture.size
         files: dict[str, Any] = {key: os.fspath(target.path) for key, target in targets.items()}
-        return Enhanced(source.path, model=self.enhancer.model, width=width, height=height, note=encoded.note, **files)
-
-
-def _read_tile(value: str) -> int | None:
-    if value == "auto":
-        return None
-    if not value.isdecimal() or int(value) < 64:
-        raise UsageError(f"--tile is auto or a number of pixels, at least 64, not {value!r}.")
-    return int(value)
+        return Enhanced(source.path, model=self.enhancer.model, width=width, height=height, note=note, **files)
 
 
 def _time_of(source: Source) -> int | None:

@@ -14,7 +14,7 @@ import typer
 
 from attnimg import checkpoints
 from attnimg.cli.console import Console
-from attnimg.cli.options import BatchSize, Device, Model, Precision, Quiet, Views, Workers, count_threads
+from attnimg.cli.options import Compute, Model, Quiet, Views, Where
 from attnimg.cli.spread import spread
 
 if TYPE_CHECKING:
@@ -23,15 +23,6 @@ if TYPE_CHECKING:
 Format = Literal["table", "csv", "json"]
 
 app = typer.Typer(no_args_is_help=True)
-
-
-@dataclass(frozen=True)
-class Where:
-    """Where and how precisely the net runs, and how many threads read for it."""
-
-    device: Device = "auto"
-    precision: Precision = "auto"
-    workers: Workers = None
 
 
 @dataclass(frozen=True)
@@ -57,22 +48,24 @@ def evaluate_classify(
     data: Annotated[
         Path, typer.Argument(metavar="DATA", help="Folder with a folder per class, named by the class's id.")
     ],
-    where: Where,
+    compute: Compute,
     figures: Figures,
     *,
     model: Model = "objects",
-    batch_size: BatchSize = 64,
     views: Views = 1,
 ) -> None:
     """Measure a classifier: top-1, top-5, precision and recall, and whether its scores can be believed.
 
-    Of a data set with a part DATA/val that part is taken. All but the loss (in nats) are fractions between 0 and 1.
+    Of a data set with a part DATA/val that part is taken; of one that the model was trained on without such a part,
+    what training held out; else all of it. All but the loss (in nats) are fractions between 0 and 1.
     """
     from attnimg.evaluation.run import evaluate_classifier
     from attnimg.tasks.classify import load_classifier
 
-    classifier = load_classifier(model, device=where.device, precision=where.precision, views=views)
-    _evaluate(partial(evaluate_classifier, classifier, data, batch_size=batch_size), where, figures, model)
+    classifier = load_classifier(model, device=compute.device, precision=compute.precision, views=views)
+    training = checkpoints.read_header(checkpoints.find(model)).get("training")
+    evaluate = partial(evaluate_classifier, classifier, data, training=training, batch_size=compute.batch_size)
+    _evaluate(evaluate, compute, figures, model)
 
 
 @app.command("enhance")
@@ -125,7 +118,8 @@ def _evaluate(evaluate: Callable[..., Evaluation], where: Where, figures: Figure
     """Evaluate under a progress bar, print what came of it, and write it in detail where that was asked for."""
     console = Console.of_process(figures.quiet)
     with console.progress("images") as bar:
-        evaluation = evaluate(workers=count_threads(where.workers), watch=bar.update)
+        evaluation = evaluate(workers=where.threads, watch=bar.update)
+    console.say(f"Measured on {evaluation.on}.")
     print_results(console, evaluation.results, figures.format)
     if figures.output is not None:
         for path in evaluation.write(figures.output, sha256=checkpoints.sha256(checkpoints.find(model))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import signal
@@ -20,6 +21,8 @@ from attnimg.cli.console import Console
 from attnimg.cli.status import OF_ERROR, ExitStatus, OutputClosed, OutputFailed, Terminated
 from attnimg.errors import AttnimgError, UsageError
 from attnimg.pipeline.stream import POOL
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the errors of what takes no more
 
 app = typer.Typer(
     name="attnimg",
@@ -62,13 +65,13 @@ def share_cores() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit with its status."""
-    signal.signal(signal.SIGTERM, _terminate)
-    _open_closed_streams()
-    share_cores()
     status = ExitStatus.OK
     try:
+        signal.signal(signal.SIGTERM, _terminate)
+        _open_closed_streams()
+        share_cores()
         _check_folder()
-        app()
+        _run()
     except SystemExit as end:  # Typer always leaves so; it tells of wrong usage itself, and makes Ctrl-C 130
         status = ExitStatus(int(end.code or 0))
         if isinstance(end.__context__, BrokenPipeError):  # of Typer's own words, such as --help
@@ -80,9 +83,11 @@ def main() -> NoReturn:
         status = ExitStatus.OUTPUT_CLOSED
         _discard_output()
     except OutputFailed as error:
+        _discard_output()
         Console.of_process().complain(f"attnimg: {error}")
         status = ExitStatus.SOME_FAILED
-        _discard_output()
+    except KeyboardInterrupt:  # before or after Typer's turn
+        status = ExitStatus.INTERRUPTED
     except Terminated:
         status = ExitStatus.TERMINATED
     except Exception as bug:  # noqa: BLE001 - the one place where a bug is told of
@@ -97,6 +102,15 @@ def main() -> NoReturn:
     sys.exit(status)
 
 
+def _run() -> None:
+    try:
+        app()
+    except OSError as error:  # of Typer's own words, such as --help, or of any file
+        if error.errno not in FULL:
+            raise
+        raise OutputFailed(f"Nothing can be written: {error.strerror}. Make room, or name another place.") from error
+
+
 def _check_folder() -> None:
     try:
         os.getcwd()  # noqa: PTH109 - any bytes
@@ -105,11 +119,17 @@ def _check_folder() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Stand /dev/null in for what the shell closed (`>&-`): else a file opened later would take what is printed."""
+    """Stand /dev/null in for what the shell closed (`>&-`): else a file opened later would take what is printed.
+
+    UsageError: it is stdout, and the results would be lost.
+    """
+    loses_results = sys.stdout is None
     for number, name in enumerate(["stdin", "stdout", "stderr"]):
         if getattr(sys, name) is None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
             setattr(sys, name, os.fdopen(number, "w" if number else "r"))
+    if loses_results:
+        raise UsageError("stdout is closed, and results go there. Send it to a file, a pipe, or /dev/null.")
 
 
 def _discard_output() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from attnimg.cli.values import tell_apart
 from attnimg.errors import UsageError
 
 Model = Annotated[str, typer.Option(metavar="NAME|FILE", help="A model of `attnimg models`, or a weight file.")]
@@ -157,18 +157,24 @@ class Outputs:
 
 
 @dataclass(frozen=True)
-class Compute:
-    """Where, how precisely and how many at once."""
+class Where:
+    """Where and how precisely the net runs, and how many threads serve it."""
 
     device: Device = "auto"
     precision: Precision = "auto"
-    batch_size: BatchSize = 64
     workers: Workers = None
 
     @property
     def threads(self) -> int:
         """Threads that read and write."""
         return count_threads(self.workers)
+
+
+@dataclass(frozen=True)
+class Compute(Where):
+    """And how many images at once."""
+
+    batch_size: BatchSize = 64
 
 
 @dataclass(frozen=True)
@@ -227,14 +233,6 @@ class Report:
     def most_failures(self) -> float:
         """Failures at which the run stops."""
         return 1 if self.fail_fast else self.max_failures or inf
-
-
-def tell_apart(files: Mapping[str, Path | None]) -> None:
-    """Check that files that are written differ. files: by option. UsageError: two are one, maybe by way of a link."""
-    known: dict[str, str] = {}  # options by the file's own name
-    for option, path in files.items():
-        if path is not None and (other := known.setdefault(os.path.realpath(path), option)) != option:
-            raise UsageError(f"{other} and {option} are two files; name another one for {option}.")
 
 
 def count_cores() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -13,14 +14,14 @@ import typer
 from attnimg import checkpoints
 from attnimg.cli.batch import Search, build_placer, print_plan, run_batch
 from attnimg.cli.console import Console
-from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report, tell_apart
+from attnimg.cli.options import Compute, Inputs, Model, Outputs, Report
 from attnimg.cli.reading import Reader, open_reader, read_twice
 from attnimg.cli.resume import open_journal
 from attnimg.cli.segment_batch import BatchFiles
 from attnimg.cli.segment_extras import Beside, Chosen, Extras
 from attnimg.cli.single import STDOUT, find_ahead, plan_stdout, write_to_stdout
 from attnimg.cli.spread import spread
-from attnimg.cli.status import ExitStatus
+from attnimg.cli.values import parse_side, tell_apart
 from attnimg.errors import UsageError
 from attnimg.images.formats import has_image_extension
 from attnimg.images.place import Placer, Targets
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
 
     from attnimg.images.encode import Encoded
     from attnimg.images.masks import Mask
-    from attnimg.tasks.segment import Prepared, Segmenter
-    from attnimg.tasks.segment import Segmented as Outcome
+    from attnimg.tasks.segment import Predicted, Prepared, Segmenter
 
 MASK = ".png"
 SMALLEST = 32  # pixels; of less a net that halves four times sees nothing
@@ -66,26 +66,22 @@ def segment(
     """
     if outputs.output is None:
         raise UsageError("Masks need a place. Say into which folder with -o DIR.")
-    tell_apart({**report.files, "--coco": extras.coco, "--summary": extras.summary})
     console = Console.of_process(report.quiet)
-    seen_at = _read_resize(resize)
+    seen_at: int | Literal["auto"] | None = parse_side("--resize", resize, SMALLEST, auto="auto", none=None)
     header = checkpoints.read_header(checkpoints.find(model))
     chosen = Chosen.of(extras, [entry["label"] for entry in header.get("classes", ())], model)
+    beside = Beside(extras, chosen, overlay=outputs.overlay)
+    _check(inputs, outputs, extras, report, beside)
     search = Search(inputs, outputs.output)
     to_stdout, only = outputs.output == STDOUT, _find_single_file(outputs.output)
     sources = find_ahead(search, inputs, outputs, report, only)
-    if inputs.watch and (extras.coco or extras.summary):
-        raise UsageError("--coco and --summary are written at the end, and --watch knows none. Leave it out.")
     journal = Journal() if outputs.dry_run else open_journal(report, model, Segmented, extras.coco, extras.summary)
     folder = Path() if to_stdout else only.parent if only else outputs.output
-    beside = Beside(extras, chosen, overlay=outputs.overlay)
     naming = Naming(build_placer(folder, outputs, search, journal), only, beside.endings)
     known = search.inputs or ()
     batch = BatchFiles(extras.coco, extras.summary, overwrite=outputs.overwrite, inputs=known, journal=journal)
-    if to_stdout and (beside.endings or batch.paths):
-        raise UsageError("-o - writes one mask and nothing else. For other files beside it name a folder.")
     if outputs.dry_run:
-        status = print_plan(search, plan_stdout if to_stdout else naming.plan, console)
+        status = print_plan(search, plan_stdout if to_stdout else naming.plan, console, inputs)
         for path in batch.paths:
             console.print(f"all -> {path}")
         raise typer.Exit(status)
@@ -94,19 +90,31 @@ def segment(
     from attnimg.tasks.segment import load_segmenter
 
     segmenter = load_segmenter(model, device=compute.device, precision=compute.precision, resize=seen_at, tta=tta)
-    finish = batch.start(segmenter.classes)
     with open_reader(inputs, compute) as reader:
         job = SegmentJob(segmenter, naming, beside, batch, reader)
         if to_stdout and sources:
             advice = "Try a smaller --resize, or --device cpu."
             raise typer.Exit(write_to_stdout(job, sources[0], console, advice=advice))
         status = run_batch(
-            search, job, Segmented, compute=compute, report=report, console=console, journal=journal, finish=finish
+            search,
+            job,
+            Segmented,
+            compute=compute,
+            report=report,
+            console=console,
+            journal=journal,
+            finish=batch.collect,
+            end=partial(batch.write, segmenter.classes),
         )
-    for complaint in batch.write():
-        console.complain(complaint)
-        status = ExitStatus.SOME_FAILED
     raise typer.Exit(status)
+
+
+def _check(inputs: Inputs, outputs: Outputs, extras: Extras, report: Report, beside: Beside) -> None:
+    tell_apart({**report.files, "--coco": extras.coco, "--summary": extras.summary})
+    if inputs.watch and (extras.coco or extras.summary):
+        raise UsageError("--coco and --summary are written at the end, and --watch knows none. Leave it out.")
+    if outputs.output == STDOUT and (beside.endings or extras.coco or extras.summary):
+        raise UsageError("-o - writes one mask and nothing else. For other files beside it name a folder.")
 
 
 class Naming:
@@ -167,7 +175,7 @@ class SegmentJob:
         width, height = ready.prepared.size
         return (ready.prepared.pixels.size + width * height * (1 if ready.photo is None else 4)) // 3
 
-    def predict(self, batch: list[Ready]) -> Sequence[Outcome]:
+    def predict(self, batch: list[Ready]) -> Sequence[Predicted]:
         """Run the net."""
         return self.segmenter.predict(
             [ready.prepared for ready in batch],
@@ -175,7 +183,7 @@ class SegmentJob:
             scores=self.beside.needs_scores,
         )
 
-    def encode(self, ready: Ready, outcome: Outcome) -> Encoded:
+    def encode(self, ready: Ready, outcome: Predicted) -> Encoded:
         """Return the file of a mask, and what is to be noted of reading the photo."""
         from attnimg.images.encode import Encoded
 
@@ -186,7 +194,7 @@ class SegmentJob:
 
         return encode_mask(mask, [c.color for c in self.segmenter.classes])
 
-    def write(self, source: Source, ready: Ready, outcome: Outcome) -> Segmented:
+    def write(self, source: Source, ready: Ready, outcome: Predicted) -> Segmented:
         """Write the mask, and what stands beside it."""
         from attnimg.images.write import write_bytes
 
@@ -208,16 +216,6 @@ def measure(mask: Mask, labels: Sequence[str]) -> tuple[Area, ...]:
     counts = [int(np.count_nonzero(mask == i)) for i in range(len(labels))]
     largest_first = sorted(range(len(labels)), key=lambda i: -counts[i])
     return tuple(Area(i, labels[i], counts[i], counts[i] / mask.size) for i in largest_first if counts[i])
-
-
-def _read_resize(value: str) -> int | Literal["auto"] | None:
-    if value == "auto":
-        return "auto"
-    if value == "none":
-        return None
-    if not value.isdecimal() or int(value) < SMALLEST:
-        raise UsageError(f"--resize is auto, none or a number of pixels, at least {SMALLEST}, not {value!r}.")
-    return int(value)
 
 
 def _find_single_file(output: Path) -> Path | None:

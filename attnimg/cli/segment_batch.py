@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path, PurePath
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any
@@ -40,32 +42,27 @@ class BatchFiles:
         for option, path, ending in (("--coco", coco, ".json"), ("--summary", summary, ".csv")):
             if path is not None:
                 _check(option, path, ending, path in self._replaced, inputs)
-        self._annotations: dict[str, list[dict[str, Any]]] = {}  # by output, until the photo's turn comes
+        self._noted: dict[str, list[dict[str, Any]]] = {}  # by output, until the photo's turn comes
+        self._images, self._annotations = Spool(), Spool()
         self._totals: dict[int, list[int]] = {}  # by class: pixels, photos
         self._pixels = 0
 
     def note(self, output: str, mask: Mask, areas: Sequence[Area]) -> None:
         """Take what a record does not hold; for any thread, before the record is known."""
         if self._coco is not None:
-            self._annotations[output] = [_annotate(mask, area) for area in areas]
+            self._noted[output] = [_annotate(mask, area) for area in areas]
 
-    def start(self, classes: Sequence[SegmentClass]) -> Callable[[Record], Record] | None:
-        """Return what takes each record, in order, and returns it; None when no file is wanted.
+    def collect(self, record: Record) -> Record:
+        """Take each record, in order, and return it.
 
-        The record of a mask from before the run was interrupted that is gone by now becomes that of a failure.
+        That of a mask from before the run was interrupted that is gone by now becomes that of a failure.
         """
-        self._classes = classes
-        if self._coco is not None:
-            self._images, self._spooled = Spool(), Spool()
-        return self._collect if self.paths else None
-
-    def _collect(self, record: Record) -> Record:
         if isinstance(record, Segmented):
             if self._coco is not None:
                 try:
                     self._gather(record)
                 except ImageError as error:
-                    return Failed(record.path, error.kind, error.message)
+                    return Failed.of(record.path, error)
             self._pixels += record.width * record.height
             for area in record.classes:
                 total = self._totals.setdefault(area.id, [0, 0])
@@ -74,16 +71,16 @@ class BatchFiles:
         return record
 
     def _gather(self, record: Segmented) -> None:
-        annotations = self._annotations.pop(record.output, None)
+        annotations = self._noted.pop(record.output, None)
         if annotations is None:
             annotations = _annotate_again(record)
         number = self._images.count + 1
         size = {"width": record.width, "height": record.height}
         self._images.add({"id": number, "file_name": record.path, **size})
         for annotation in annotations:
-            self._spooled.add({"id": self._spooled.count + 1, "image_id": number, **annotation})
+            self._annotations.add({"id": self._annotations.count + 1, "image_id": number, **annotation})
 
-    def write(self) -> Iterator[str]:
+    def write(self, classes: Sequence[SegmentClass]) -> Iterator[str]:
         """Write the files, each whole or not at all, and yield what went wrong."""
         from attnimg.images.write import put
 
@@ -92,27 +89,27 @@ class BatchFiles:
                 try:
                     if not os.path.lexists(path):  # else it was noted, or came meanwhile and is somebody else's
                         self._journal.announce(os.fspath(path), path)
-                    put(Target(path, replace=path in self._replaced), make)
+                    put(Target(path, replace=path in self._replaced), partial(make, classes))
                 except ImageError as error:
                     yield f"attnimg: {error}"
                 except JournalFailed as error:
                     yield f"attnimg: {error} Make room, and go on by `attnimg resume`."
 
-    def _make_coco(self, temporary: Path) -> None:
-        categories = [{"id": c.id, "name": c.label, "supercategory": "", "color": list(c.color)} for c in self._classes]
+    def _make_coco(self, classes: Sequence[SegmentClass], temporary: Path) -> None:
+        categories = [{"id": c.id, "name": c.label, "supercategory": "", "color": list(c.color)} for c in classes]
         with temporary.open("x", encoding="ascii") as file:
             info = {"description": f"attnimg {__version__}"}
             file.write(f'{{"info": {json.dumps(info)}, "categories": {json.dumps(categories)}, "images": [')
             self._images.copy_to(file)
             file.write('], "annotations": [')
-            self._spooled.copy_to(file)
+            self._annotations.copy_to(file)
             file.write("]}\n")
 
-    def _make_summary(self, temporary: Path) -> None:
+    def _make_summary(self, classes: Sequence[SegmentClass], temporary: Path) -> None:
         with temporary.open("x", encoding="utf-8", newline="") as file:
             table = csv.writer(file)
             table.writerow(("id", "label", "pixels", "fraction", "photos"))
-            totals = [(c, *self._totals.get(c.id, (0, 0))) for c in self._classes]
+            totals = [(c, *self._totals.get(c.id, (0, 0))) for c in classes]
             for c, pixels, photos in sorted(totals, key=lambda row: -row[1]):
                 table.writerow((c.id, c.label, pixels, pixels / max(1, self._pixels), photos))
 
@@ -123,13 +120,15 @@ class Spool:
     def __init__(self) -> None:
         self.count = 0
         self._error: OSError | None = None
-        self._file: IO[str] = TemporaryFile("w+", encoding="ascii")  # noqa: SIM115 - its end is the process's
+        self._file: IO[str] | None = None
 
     def add(self, value: dict[str, Any]) -> None:
         """Put a value aside."""
         self.count += 1
         if self._error is None:
             try:
+                if self._file is None:
+                    self._file = TemporaryFile("w+", encoding="ascii")  # noqa: SIM115 - its end is the process's
                 self._file.write((",\n" if self.count > 1 else "\n") + json.dumps(value))
             except OSError as error:  # the masks are to be written all the same
                 self._error = error
@@ -138,9 +137,9 @@ class Spool:
         """Write all values, parted by commas. OSError: one could not be put aside."""
         if self._error is not None:
             raise self._error
-        self._file.seek(0)
-        while chunk := self._file.read(1 << 20):
-            file.write(chunk)
+        if self._file is not None:
+            self._file.seek(0)
+            shutil.copyfileobj(self._file, file)
 
 
 def _annotate_again(record: Segmented) -> list[dict[str, Any]]:

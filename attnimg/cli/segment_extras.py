@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from attnimg.datasets.masks import SegmentClass
     from attnimg.images.masks import Mask
     from attnimg.tasks.scores import Scores
-    from attnimg.tasks.segment import Segmented as Outcome
+    from attnimg.tasks.segment import Predicted
 
 OVERLAY, PREVIEW, CUTOUT, POLYGONS = ".overlay.png", ".preview.jpg", ".cutout.png", ".polygons.geojson"
 KEYS = {OVERLAY: "overlay", PREVIEW: "preview", CUTOUT: "cutout", POLYGONS: "polygons"}
@@ -150,7 +150,7 @@ class Beside:
         self,
         targets: Targets,
         photo: NDArray[np.uint8] | None,
-        outcome: Outcome,
+        outcome: Predicted,
         mask: Mask,
         classes: Sequence[SegmentClass],
         areas: Sequence[Area],
@@ -160,7 +160,7 @@ class Beside:
 
         from attnimg.images.draw import draw_overlay
         from attnimg.images.lossless import encode_png
-        from attnimg.images.picture import Metadata
+        from attnimg.images.metadata import Metadata
         from attnimg.images.preview import Entry, draw_preview
         from attnimg.images.write import write_bytes, write_image
         from attnimg.tasks.scores import Probabilities
@@ -176,22 +176,23 @@ class Beside:
         if POLYGONS in targets:
             data = json.dumps(describe_polygons(mask, areas)).encode("ascii")
             write_bytes(targets[POLYGONS], data)
-        maps = {ending: index for ending, index in self._scores.items() if ending in targets}
+        keys: dict[str, Any] = {KEYS[e]: os.fspath(target.path) for e, target in targets.items() if e in KEYS}
+        maps = [(targets[ending], index) for ending, index in self._scores.items() if ending in targets]
         if maps and outcome.scores is not None:
             probabilities = Probabilities(outcome.scores, *mask.shape)
-            for ending, index in maps.items():
+            for target, index in maps:
                 codes = np.rint(probabilities.of(index) * np.float32(65535)).astype(np.uint16)
-                write_bytes(targets[ending], encode_png(codes, None, Metadata(None, None, None)))
-        paths = {ending: os.fspath(target.path) for ending, target in targets.items()}
-        keys: dict[str, Any] = {key: paths[ending] for ending, key in KEYS.items() if ending in targets}
-        return keys | ({"scores": [paths[ending] for ending in maps]} if maps else {})
+                write_bytes(target, encode_png(codes, None, Metadata()))
+            keys["scores"] = [os.fspath(target.path) for target, _ in maps]
+        return keys
 
     def _cut_out(self, photo: NDArray[np.uint8], scores: Scores, mask: Mask) -> bytes:
         import numpy as np
 
         from attnimg.images.cutout import blur_background, find_alpha
         from attnimg.images.lossless import encode_png
-        from attnimg.images.picture import Metadata, lay_over
+        from attnimg.images.metadata import Metadata
+        from attnimg.images.picture import lay_over
         from attnimg.tasks.scores import compare
 
         chosen = self.chosen.cutout or ()
@@ -199,10 +200,10 @@ class Beside:
         cell = max(side / cells for side, cells in zip(mask.shape, scores.shape[1:], strict=True))
         alpha = find_alpha(np.isin(mask, chosen), share, max(1, round(SOFT * cell)))
         if self.extras.background is None:
-            return encode_png(photo, alpha, Metadata(None, None, None))
+            return encode_png(photo, alpha, Metadata())
         blurs = self.extras.background == BLUR
         below = blur_background(photo, alpha) if blurs else np.array(self.extras.color(), np.uint8)
-        return encode_png(lay_over(photo, alpha, below), None, Metadata(None, None, None))
+        return encode_png(lay_over(photo, alpha, below), None, Metadata())
 
 
 def describe_polygons(mask: Mask, areas: Iterable[Area]) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class Sorter:
                 self.journal.announce(record.path, path)
                 self._put(Path(record.path), target)
         except ImageError as error:
-            return Failed(record.path, error.kind, error.message)
+            return Failed.of(record.path, error)
         return replace(record, filed=os.fspath(path))
 
     def _claim(self, path: str, relative: PurePath) -> Path:
@@ -125,6 +125,12 @@ class Sorter:
         except OSError as error:
             reason = f"No {self.how} to it can be made: {error.strerror}. Check the rights, make room, or use --copy."
             raise ImageError("write-failed", reason) from error
+
+
+def refuse_pipe(source: Source) -> None:
+    """Raise ImageError, unsupported, for a pipe: when it has been looked at, nothing is left to file."""
+    if Path(source.path).is_fifo():
+        raise ImageError("unsupported", "A pipe is read once, and nothing is left to file. Save it as a file first.")
 
 
 def _skip(source: str, path: Path) -> Skipped:

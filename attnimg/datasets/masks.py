@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from attnimg.datasets.pairs import find_stems
-from attnimg.datasets.reading import read_photo
+from attnimg.datasets.reading import list_partners, read_photo
 from attnimg.errors import UsageError
 from attnimg.images.masks import VOID, Color, Mask
 from attnimg.images.picture import Pixels
@@ -80,18 +79,8 @@ def find_masked(root: Path) -> list[tuple[str, str]]:
 
     UsageError: a folder is missing or empty, a file has no partner, or something below cannot be read.
     """
-    for folder in (root / "images", root / "masks"):
-        if not folder.is_dir():
-            raise UsageError(f"{folder} is not there. A part of the data set holds images/ and masks/, paired by name.")
-    images, masks = find_stems(root / "images"), find_stems(root / "masks")
-    alone = [images[stem] for stem in sorted(images.keys() - masks.keys())]
-    alone += [masks[stem] for stem in sorted(masks.keys() - images.keys())]
-    if alone:
-        more = f", nor have {len(alone) - 1} more" if len(alone) > 1 else ""
-        raise UsageError(
-            f"{alone[0]} has no partner in the other folder{more}. Photo and mask have one name but for the ending."
-        )
-    return [(images[stem], masks[stem]) for stem in sorted(images)]
+    images, masks = list_partners(root, "images", "masks")
+    return list(zip(images.values(), masks.values(), strict=True))
 
 
 def read_masked(files: tuple[str, str], table: ClassTable) -> tuple[Pixels, Mask]:

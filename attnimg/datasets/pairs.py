@@ -7,10 +7,10 @@ Where darkness is synthesised, photos in `normal/` need no partner.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from random import Random
 
-from attnimg.datasets.reading import list_images
+from attnimg.datasets.reading import list_partners
 from attnimg.errors import UsageError
 
 
@@ -31,15 +31,8 @@ def find_pairs(root: Path, *, all_paired: bool = True) -> Pairs:
     all_paired: whether each photo in normal light must have its partner; if not, low/ need not be there.
     UsageError: a folder is missing or empty, a photo has no partner, or something below cannot be read.
     """
-    normal = find_stems(root / "normal")
-    low = find_stems(root / "low") if all_paired or (root / "low").is_dir() else {}
-    alone = [low[stem] for stem in sorted(low.keys() - normal.keys())]
-    if all_paired:
-        alone += [normal[stem] for stem in sorted(normal.keys() - low.keys())]
-    if alone:
-        raise UsageError(f"{alone[0]} has no partner in the other folder. Pairs have one name but for the ending.")
-    stems = sorted(normal)
-    return Pairs(tuple(low.get(s) for s in stems), tuple(normal[s] for s in stems))
+    normal, low = list_partners(root, "normal", "low", all_paired=all_paired)
+    return Pairs(tuple(map(low.get, normal)), tuple(normal.values()))
 
 
 def split_pairs(pairs: Pairs, share: float, seed: int) -> tuple[Pairs, Pairs]:
@@ -53,21 +46,3 @@ def split_pairs(pairs: Pairs, share: float, seed: int) -> tuple[Pairs, Pairs]:
         return Pairs(tuple(pairs.low[i] for i in keep), tuple(pairs.normal[i] for i in keep))
 
     return take(False), take(True)
-
-
-def find_stems(folder: Path) -> dict[str, str]:
-    """Return the images below a folder: path below it without extension -> file.
-
-    UsageError: there is no image, two share a name but for the extension, or something cannot be read.
-    """
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is not there. A part of the data set holds low/ and normal/, which pair by name.")
-    found: dict[str, str] = {}
-    for file in list_images(folder):
-        stem = str(PurePath(file).relative_to(folder).with_suffix(""))
-        if stem in found:
-            raise UsageError(f"{found[stem]} and {file} differ by their ending only. Remove one.")
-        found[stem] = file
-    if not found:
-        raise UsageError(f"{folder} holds no image.")
-    return found

@@ -19,6 +19,7 @@ Result = TypeVar("Result")
 
 AHEAD = 2  # results per thread that may wait to be taken; bounds the memory
 NAMED = 5  # unusable photos that a message names; the others are counted
+HELD_OUT = 0.1  # share of the photos that validates where the data set has no part for that
 
 
 def find_photos(folder: Path) -> tuple[str, ...]:
@@ -38,6 +39,41 @@ def list_images(folder: Path) -> tuple[str, ...]:
         if source.error is not None:
             raise UsageError(f"{source.path} cannot be read: {source.error}")
     return tuple(source.path for source in sources)
+
+
+def list_partners(
+    root: Path, first: str, second: str, *, all_paired: bool = True
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the images below two folders of `root` by what pairs them: their path there, without its extension.
+
+    Both are sorted by that. all_paired: whether those of the first folder need partners, as those of the second do; if
+    not, the second need not be there. UsageError: a folder is missing or empty, an image has no partner, two images
+    differ by their extension only, or something cannot be read.
+    """
+    for folder in [root / first] + [root / second] * all_paired:
+        if not folder.is_dir():
+            needed = f"A part of the data set holds {first}/ and {second}/, which pair by name."
+            raise UsageError(f"{folder} is not there. {needed}")
+    ours = _list_by_name(root / first)
+    theirs = _list_by_name(root / second) if (root / second).is_dir() else {}
+    alone = ours.keys() ^ theirs.keys() if all_paired else theirs.keys() - ours.keys()
+    if alone:
+        file = (ours | theirs)[min(alone)]
+        more = f", nor have {len(alone) - 1} more" if len(alone) > 1 else ""
+        raise UsageError(f"{file} has no partner in the other folder{more}. Partners have one name but for the ending.")
+    return ours, theirs
+
+
+def _list_by_name(folder: Path) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for file in list_images(folder):
+        name = str(PurePath(file).relative_to(folder).with_suffix(""))
+        if name in found:
+            raise UsageError(f"{found[name]} and {file} differ by their ending only. Remove one.")
+        found[name] = file
+    if not found:
+        raise UsageError(f"{folder} holds no image.")
+    return dict(sorted(found.items()))
 
 
 def read_photo(file: str, *, shortest: int | None = None) -> Picture:

@@ -30,9 +30,13 @@ class Metrics(Protocol):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model was measured to be worth. write_details: writes what lies behind the results into a folder."""
+    """What a model was measured to be worth.
+
+    on: the images, in words. write_details: writes what lies behind the results into a folder.
+    """
 
     metrics: Metrics
+    on: str
     write_details: Callable[[Path], list[Path]]
 
     @property

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import torch
 
-from attnimg.datasets.classes import find_examples
+from attnimg.datasets.classes import ClassName, Examples, class_root, find_examples, split
 from attnimg.datasets.masks import find_masked, read_class_table, read_masked
 from attnimg.datasets.pairs import find_pairs
-from attnimg.datasets.reading import find_photos, read_all, read_photo
+from attnimg.datasets.reading import HELD_OUT, find_photos, read_all, read_photo
 from attnimg.errors import UsageError
 from attnimg.evaluation.classification import ClassificationMetrics
 from attnimg.evaluation.enhancement import EnhancementMetrics, NoReferenceMetrics
@@ -32,17 +32,19 @@ def evaluate_classifier(
     classifier: Classifier,
     data: Path,
     *,
+    training: object = None,
     batch_size: int = 64,
     workers: int = 2,
     watch: Watch = lambda done, total: None,
 ) -> Evaluation:
-    """Classify DATA/val (or DATA itself, without one), temperature included.
+    """Classify DATA/val, temperature included; or, without it, what training on DATA held out, or all of DATA.
 
-    Class folders are named by the ids of the model's classes. watch: is told how many images of how many are done.
+    Class folders are named by the ids of the model's classes. training: what the model's header says of it, by which
+    what was held out is known again. watch: is told how many images of how many are done.
     UsageError: a folder is none of them, or images cannot be read, for a measure over the rest would not be the data
     set's; all of them are looked at, and named.
     """
-    examples = find_examples(_measured_part(data), classifier.classes, all_classes=False)
+    examples, on = _find_examples(data, classifier.classes, training)
     metrics = ClassificationMetrics(len(classifier.classes))
 
     def prepare(file: str) -> Prepared:
@@ -55,7 +57,7 @@ def evaluate_classifier(
         metrics.update(probabilities.clamp(min=torch.finfo(torch.float32).tiny).log(), targets)
         watch(metrics.images, len(examples))
     labels = {c.id: c.label for c in classifier.classes}
-    return Evaluation(metrics, partial(write_classes, metrics=metrics, classes=labels))
+    return Evaluation(metrics, on, partial(write_classes, metrics=metrics, classes=labels))
 
 
 def evaluate_enhancer(
@@ -83,7 +85,7 @@ def evaluate_enhancer(
             metrics.update(photo, enhancer(photo))
             watch(metrics.images, len(files))
     names = [str(Path(file).relative_to(root)) for file in files]
-    return Evaluation(metrics, partial(write_photos, metrics=metrics, names=names))
+    return Evaluation(metrics, f"all photos of {root}", partial(write_photos, metrics=metrics, names=names))
 
 
 def evaluate_segmenter(
@@ -108,7 +110,27 @@ def evaluate_segmenter(
     for prepared, truth in read_all(examples, prepare, workers=workers):
         metrics.update(segmenter.predict([prepared])[0].mask, truth)
         watch(metrics.images, len(examples))
-    return Evaluation(metrics, partial(write_masks, metrics=metrics))
+    return Evaluation(metrics, f"all photos of {part}", partial(write_masks, metrics=metrics))
+
+
+def _find_examples(data: Path, classes: Sequence[ClassName], training: object) -> tuple[Examples, str]:
+    """Return the images to classify, and which they are, in words."""
+    if not (data / "val").is_dir() and (held_out := _find_held_out(data, classes, training)):
+        return held_out, f"the images of {data} that training held out"
+    root = _measured_part(data)
+    return find_examples(root, classes, all_classes=False), f"all images of {root}"
+
+
+def _find_held_out(data: Path, classes: Sequence[ClassName], training: object) -> Examples | None:
+    """Split DATA as training did; None where its count of images tells that it was done on others, or otherwise."""
+    match training:
+        case {"seed": int(seed), "images": int(images)}:
+            try:
+                rest, held_out = split(find_examples(class_root(data), classes), HELD_OUT, seed)
+            except UsageError:  # training cannot have been done on these
+                return None
+            return held_out if len(rest) == images else None
+    return None
 
 
 def _read_pair(pair: tuple[str, str]) -> tuple[Pixels, Pixels]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -51,35 +51,43 @@ def deep_to_srgb(pixels: NDArray[np.uint16], icc: bytes) -> NDArray[np.uint16]:
     curves, matrix = _read_matrix(icc, "GRAY" if pixels.ndim == 2 else "RGB")
     if pixels.ndim == 2:
         return _encode(curves[0])[pixels]
-    return _convert(pixels, curves, matrix, [_encode(_CODES**2)] * 3)
+    converted, codes = np.empty_like(pixels), [_encode(_CODES**2)] * 3
+    for rows in bands(*pixels.shape[:2]):
+        converted[rows] = _convert(pixels[rows], curves, matrix, codes)
+    return converted
 
 
-def from_srgb(pixels: Pixels, icc: bytes) -> Pixels:
+def is_other_rgb(icc: bytes, mode: str) -> bool:
+    """Tell whether a profile that can be used for images of a mode is for RGB pixels, but not for sRGB's."""
+    try:
+        kind, transform = _build_transform(icc, mode)
+    except ProfileError:
+        return False
+    return kind == "RGB" and transform is not None
+
+
+def from_srgb(pixels: Pixels, icc: bytes, before: Sequence[Pixels] = ()) -> Pixels:
     """Convert H x W x 3 sRGB pixels of 8 or 16 bits to the profile's own: H x W (grey), H x W x 3 or H x W x 4 (CMYK).
+
+    before: colours in the profile, which is for RGB, and the sRGB pixels that these became, as `pixels` in shape and
+    type. The colours are then changed, in place, by as much as the pixels were, and so keep what sRGB cannot hold.
 
     Returns `pixels` themselves where the profile is sRGB. Raises ProfileError, also where it has no way back.
     """
     space = space_of(icc)
     if space != "CMYK" and _build_transform(icc, _MODES[space])[1] is None:
         return to_grey(pixels) if space == "GRAY" else pixels
-    if pixels.dtype == np.uint16:
-        return _deep_from_srgb(np.asarray(pixels, np.uint16), icc, space)
-    transform = _build_return(icc, space)
-    converted = np.empty(pixels.shape[:2] + _SHAPES[space], np.uint8)
+    convert = _build_deep_return(icc, space) if pixels.dtype == np.uint16 else _build_return(icc, space)
+    if not before:
+        converted = np.empty(pixels.shape[:2] + _SHAPES[space], pixels.dtype)
+        for rows in bands(*pixels.shape[:2]):
+            converted[rows] = convert(pixels[rows])
+        return converted
+    own, given = before
     for rows in bands(*pixels.shape[:2]):
-        converted[rows] = np.asarray(transform.apply(Image.fromarray(pixels[rows])))
-    return converted
-
-
-def _deep_from_srgb(pixels: NDArray[np.uint16], icc: bytes, space: str) -> NDArray[np.uint16]:
-    curves, matrix = _read_matrix(icc, space)
-    if space == "GRAY":
-        return _invert(curves[0], _decode(_CODES))[to_grey(pixels)]
-    try:
-        back = np.linalg.inv(matrix)
-    except np.linalg.LinAlgError as error:
-        raise ProfileError("its matrix has no inverse") from error
-    return _convert(pixels, [_decode(_CODES)] * 3, back, [_invert(curve, _CODES**2) for curve in curves])
+        change = convert(pixels[rows]).astype(np.int32) - convert(given[rows])
+        own[rows] = (own[rows] + change).clip(0, np.iinfo(own.dtype).max)
+    return own
 
 
 def to_grey(pixels: Pixels) -> Pixels:
@@ -96,19 +104,15 @@ def space_of(icc: bytes) -> str:
 
 
 def _convert(
-    pixels: NDArray[np.uint16], lights: Sequence[Table], matrix: Table, codes: Sequence[NDArray[np.uint16]]
+    pixels: Pixels, lights: Sequence[Table], matrix: Table, codes: Sequence[NDArray[np.uint16]]
 ) -> NDArray[np.uint16]:
     """Take H x W x 3 codes to light, through the matrix, and to codes again.
 
     codes: looked up by the square root, which spreads the dark tones over as many entries as the result has codes.
     """
-    converted = np.empty_like(pixels)
-    for rows in bands(*pixels.shape[:2]):
-        linear = np.stack([light[pixels[rows, :, i]] for i, light in enumerate(lights)], axis=-1) @ matrix.T
-        roots = np.rint(np.sqrt(linear.clip(0, 1)) * 65535).astype(np.uint16)
-        for i, table in enumerate(codes):
-            converted[rows, :, i] = table[roots[..., i]]
-    return converted
+    linear = np.stack([light[pixels[..., i]] for i, light in enumerate(lights)], axis=-1) @ matrix.T
+    roots = np.rint(np.sqrt(linear.clip(0, 1)) * 65535).astype(np.uint16)
+    return np.stack([table[roots[..., i]] for i, table in enumerate(codes)], axis=-1)
 
 
 @lru_cache(maxsize=8)
@@ -123,8 +127,22 @@ def _build_transform(icc: bytes, mode: str) -> tuple[str, ImageCms.ImageCmsTrans
 
 
 @lru_cache(maxsize=8)
-def _build_return(icc: bytes, space: str) -> ImageCms.ImageCmsTransform:
-    return _link(_srgb(), _open(icc), "RGB", _MODES[space])
+def _build_return(icc: bytes, space: str) -> Callable[[Pixels], Pixels]:
+    transform = _link(_srgb(), _open(icc), "RGB", _MODES[space])
+    return lambda pixels: np.asarray(transform.apply(Image.fromarray(pixels)))
+
+
+def _build_deep_return(icc: bytes, space: str) -> Callable[[Pixels], Pixels]:
+    curves, matrix = _read_matrix(icc, space)
+    if space == "GRAY":
+        codes = _invert(curves[0], _decode(_CODES))
+        return lambda pixels: codes[to_grey(pixels)]
+    try:
+        back = np.linalg.inv(matrix)
+    except np.linalg.LinAlgError as error:
+        raise ProfileError("its matrix has no inverse") from error
+    lights, tables = [_decode(_CODES)] * 3, [_invert(curve, _CODES**2) for curve in curves]
+    return lambda pixels: _convert(pixels, lights, back, tables)
 
 
 def _link(

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from attnimg.images.encode import LONGEST
 from attnimg.images.opencv import memory_errors
 from attnimg.images.picture import Pixels, to_bytes
 
@@ -23,6 +24,17 @@ def draw_beside(before: Pixels, after: Pixels) -> NDArray[np.uint8]:
     """Return two pictures of one size, H x W x 3 of 8 or 16 bits, side by side: H x (2 W + GAP) x 3 uint8."""
     gap = np.full((len(before), GAP, 3), 255, np.uint8)
     return np.hstack([to_bytes(before), gap, to_bytes(after)])
+
+
+@memory_errors()
+def fit_jpeg(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a picture, H x W x 3, scaled down where its sides are longer than those that JPEG holds, else itself."""
+    height, width = picture.shape[:2]
+    scale = LONGEST["JPEG"] / max(height, width)
+    if scale >= 1:
+        return picture
+    size = max(1, round(scale * width)), max(1, round(scale * height))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 @memory_errors()

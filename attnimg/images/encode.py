@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +19,9 @@ import attnimg.images.pillow  # noqa: F401 - makes the formats known to Pillow
 from attnimg.errors import ImageError
 from attnimg.images.colour import ProfileError, from_srgb, space_of, to_grey
 from attnimg.images.lossless import encode_png, encode_tiff, read_tags
+from attnimg.images.metadata import EXIF_ERRORS, Metadata, renew_exif, renew_xmp
 from attnimg.images.opencv import memory_errors
-from attnimg.images.picture import EXIF_ERRORS, Metadata, Pixels, lay_on_white, renew_exif, renew_xmp, to_bytes
+from attnimg.images.picture import Picture, Pixels, lay_on_white, to_bytes
 
 QUALITY = 95
 
@@ -38,7 +40,7 @@ _PROFILES = {"JPEG": ("GRAY", "RGB", "CMYK"), "TIFF": ("GRAY", "RGB", "CMYK"), "
 _GREY = ("JPEG", "PNG", "TIFF", "BMP")
 _DEEP = ("PNG", "TIFF")
 # Pixels of a side: the format's own limit, or that of the libraries that read it (libpng, libavif).
-_LONGEST = {"JPEG": 65_500, "PNG": 1_000_000, "WEBP": 16_383, "AVIF": 32_768}
+LONGEST = {"JPEG": 65_500, "PNG": 1_000_000, "WEBP": 16_383, "AVIF": 32_768}
 
 _SEGMENT = 65_533  # bytes that a segment of JPEG holds
 _EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0%c%c"
@@ -81,12 +83,14 @@ def encode(
     lossless: bool = False,
     grey: bool = False,
     quality: int = QUALITY,
+    before: Picture | None = None,
 ) -> Encoded:
     """Encode H x W x 3 sRGB pixels, uint8 or uint16, and H x W alpha of the same type.
 
     format: one of `EXTENSIONS`. metadata: as `read` yields it; EXIF and XMP are made true of these pixels.
     lossless: for WebP; PNG, TIFF and BMP always are, JPEG, AVIF and HEIF never. quality: 0 to 100, for the lossy ones.
-    grey: write grey only, the luma, where the format has it.
+    grey: write grey only, the luma, where the format has it. before: what was read and became these pixels, so that
+    colours that sRGB cannot hold stay what they are beside it; its `own` is overwritten.
 
     Pixels go back into the profile, CMYK included; where it has no way back they stay sRGB. What the format cannot hold
     is noted: a profile, EXIF and XMP are dropped, 16 bits rounded to 8, JPEG is laid on white.
@@ -94,7 +98,7 @@ def encode(
     Raises MemoryError, and ImageError: write-failed.
     """
     height, width = pixels.shape[:2]
-    longest = _LONGEST.get(format, 2**31 - 1)
+    longest = LONGEST.get(format, 2**31 - 1)
     if not 0 < min(width, height) <= max(width, height) <= longest:
         raise ImageError(
             "write-failed",
@@ -104,17 +108,18 @@ def encode(
     notes = [f"its {name} was dropped" for name in metadata.others]
     if alpha is not None and (format == "BMP" or (format == "TIFF" and pixels.dtype == np.uint16)):
         grey = False  # with alpha, BMP has no grey, and hardly any program reads it of 16 bits in a TIFF
+    photos = [pixels, *([] if before is None or before.own is None else [before.own, before.pixels])]
     try:
         with memory_errors():
             if format == "JPEG" and alpha is not None:
                 if alpha.min() < np.iinfo(alpha.dtype).max:
                     notes.append("its transparency became white, for JPEG holds none")
-                pixels, alpha = lay_on_white(pixels, alpha), None
+                photos, alpha = [lay_on_white(photo, alpha) for photo in photos], None
             if format not in _DEEP:
                 if pixels.dtype != np.uint8:
                     notes.append(f"its 16 bits per colour became 8, for {format} holds no more")
-                pixels, alpha = to_bytes(pixels), None if alpha is None else to_bytes(alpha)
-            colours, icc = _leave_srgb(pixels, metadata, format, grey and format in _GREY, notes)
+                photos, alpha = list(map(to_bytes, photos)), None if alpha is None else to_bytes(alpha)
+            colours, icc = _leave_srgb(photos, metadata, format, grey and format in _GREY, notes)
             exif = _fit_exif(metadata.exif, format, width, height, notes)
             xmp = _fit("XMP", metadata.xmp and renew_xmp(metadata.xmp, width, height), format, _XMP, notes)
             data = _encode_as(format, colours, alpha, Metadata(icc, exif, xmp), lossless, quality)
@@ -128,27 +133,31 @@ def encode(
 
 
 def _leave_srgb(
-    pixels: Pixels, metadata: Metadata, format: str, grey: bool, notes: list[str]
+    photos: Sequence[Pixels], metadata: Metadata, format: str, grey: bool, notes: list[str]
 ) -> tuple[Pixels, bytes | None]:
-    """Return H x W, H x W x 3 or H x W x 4 (CMYK) colours, and the profile that they are in; None: sRGB."""
-    icc, colours = metadata.icc, pixels
+    """Return H x W, H x W x 3 or H x W x 4 (CMYK) colours, and the profile that they are in; None: sRGB.
+
+    photos: the sRGB pixels, and those before, if any, as `from_srgb` takes them.
+    """
+    icc, colours = metadata.icc, photos[0]
     if icc:
         try:
-            colours = _enter_profile(icc, pixels, format, grey, applied=metadata.icc_applied)
+            colours = _enter_profile(icc, photos, format, grey, applied=metadata.icc_applied)
         except ProfileError as error:
             notes.append(f"its colour profile was dropped, for {error}")
             icc = None
     return to_grey(colours) if grey and colours.shape[2:] == (3,) else colours, icc
 
 
-def _enter_profile(icc: bytes, pixels: Pixels, format: str, grey: bool, *, applied: bool) -> Pixels:
-    """Return the pixels in a profile; themselves where they never left it. Raises ProfileError."""
+def _enter_profile(icc: bytes, photos: Sequence[Pixels], format: str, grey: bool, *, applied: bool) -> Pixels:
+    """Return the first photo in a profile; itself where it never left it. Raises ProfileError."""
     space = space_of(icc)
     if space not in _PROFILES.get(format, ("RGB",)) or len(icc) > _MOST_ICC.get(format, len(icc)):
         raise ProfileError(f"it does not fit into {format}")
     if space != ("GRAY" if grey else "RGB") and (space == "GRAY" or not applied):
         raise ProfileError(f"it is for {space} pixels")
-    return from_srgb(pixels, icc) if applied else pixels
+    pixels, *before = photos
+    return from_srgb(pixels, icc, before) if applied else pixels
 
 
 def _fit_exif(exif: bytes | None, format: str, width: int, height: int, notes: list[str]) -> bytes | None:

@@ -8,45 +8,34 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from io import FileIO
 from itertools import chain
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import BinaryIO
 
 from attnimg.errors import UsageError
 from attnimg.images.rules import Rules
-from attnimg.images.source import Counts, Source
+from attnimg.images.source import Source
 
 CHUNK = 1 << 16  # bytes of a list read at once
 
 
 def find(
     inputs: Iterable[str | bytes | os.PathLike[str]] = (),
+    rules: Rules | None = None,
     *,
     from_file: str | None = None,
     nul: bool = False,
-    recursive: bool = True,
-    videos: bool = False,
-    exclude: Iterable[str] = (),
-    outputs: Iterable[Path] = (),
-    root: Path | None = None,
-    counts: Counts | None = None,
     stdin: BinaryIO | None = None,
 ) -> Iterator[Source]:
     """Yield the images of files, folders, patterns and `-`, then those of a list, each input's sorted by path.
 
-    from_file: a file of paths, or `-`: one per line, or NUL-separated with `nul`; taken literally, streamed.
-    videos: whether those in folders count, too; a file counts when it is named, whatever it is.
-    exclude: shell patterns that leave out files and folders, matched with the name and with the path below the input.
-    outputs: are not searched when they lie in a searched folder, for they fill up meanwhile.
-    root: `relative` becomes the path below this folder. Without it a folder's images go by their path below that
-    folder, a named file by its name, a pattern's matches by their path below its fixed part, and a listed path by
-    itself (an absolute one without its leading slash, as in tar).
-    counts: is updated on the way. stdin: stands in for the process's own.
+    rules: which files count, and what they go by; without it, those of `Rules()`. from_file: a file of paths, or `-`:
+    one per line, or NUL-separated with `nul`; taken literally, streamed. stdin: stands in for the process's own.
 
     Raises UsageError when the list cannot be read. What is wrong with one input is that `Source`'s error.
     """
     stream = stdin or sys.stdin.buffer
     listed = _read_list(from_file, stream, b"\0" if nul else b"\n")
-    rules = Rules.of(recursive, videos, exclude, outputs, root, counts)
+    rules = rules or Rules()
     for given in inputs:
         path = os.fsdecode(given)
         if path == "-":

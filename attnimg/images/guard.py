@@ -94,22 +94,24 @@ class Stream:
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
         self._before = self._state()
-        self.watch(None)
+        self.limit_header(None)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.file, name)  # libtiff wants fileno, or getvalue
 
-    def watch(self, format: str | None) -> None:
-        """Set the limits for reading the header of a format (in Pillow's words) from the start."""
+    def limit_header(self, format: str | None) -> None:
+        """Go to the start, and set the limits for the header of a format (in Pillow's words; None: not yet known)."""
         self.file.seek(0)
         self._parts = self._bytes = self._exif = 0
         self._most = _HEADER.get(format or "", _OTHER_HEADER)
-        self._most_parts, self._least = _HEADER_PARTS.get(format or "", _OTHER_HEADER_PARTS), self._most
+        self._most_parts = _HEADER_PARTS.get(format or "", _OTHER_HEADER_PARTS)
+        self._least: float = math.inf  # bytes that a part must hold on average where there are more; here none may be
 
-    def permit(self, format: str, pixels: int) -> None:
-        """Set the limits for decoding so many pixels."""
+    def limit_pixels(self, format: str, pixels: int) -> None:
+        """Set the limits for decoding so many pixels, the header included."""
         self._most += (pixels + 1) * _BYTES_OF_PIXEL
-        self._most_parts, self._least = (_PARTS_OF_BMP if format == "BMP" else _PARTS), _BYTES_OF_PART
+        self._most_parts = _PARTS_OF_BMP if format == "BMP" else _PARTS
+        self._least = _BYTES_OF_PART
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read as `io.RawIOBase.read` does."""

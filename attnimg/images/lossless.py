@@ -17,7 +17,8 @@ from PIL import Image
 from PIL.ExifTags import Base
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from attnimg.images.picture import Metadata, Pixels, describe
+from attnimg.images.metadata import Metadata, describe
+from attnimg.images.picture import Pixels
 
 _ROWS_AT_ONCE = 256
 

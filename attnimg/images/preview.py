@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from attnimg.images.draw import fit_jpeg
 from attnimg.images.masks import VOID, Color, Mask, make_palette
 from attnimg.images.opencv import memory_errors
 
@@ -31,8 +32,8 @@ def draw_preview(
 ) -> NDArray[np.uint8]:
     """Return a photo, H x W x 3 RGB, under the colours of its mask, H x W, with the legend at its right.
 
-    What is of no class stays as it is. What is returned is wider, and higher where the legend asks for it. Raises
-    MemoryError.
+    What is of no class stays as it is. What is returned is wider, and higher where the legend asks for it; where
+    JPEG does not hold that, it is scaled down. Raises MemoryError.
     """
     height, width = mask.shape
     panel = _draw_legend(legend, max(_LINE, min(height, width) // _SHARE))
@@ -41,7 +42,7 @@ def draw_preview(
     photo[:] = cv2.addWeighted(make_palette(colors)[mask], _OPACITY, pixels, 1 - _OPACITY, 0)
     np.copyto(photo, pixels, where=(mask == VOID)[..., None])
     canvas[: len(panel), width:] = panel
-    return canvas
+    return fit_jpeg(canvas)
 
 
 def _draw_legend(legend: Sequence[Entry], line: int) -> NDArray[np.uint8]:

@@ -16,16 +16,17 @@ from typing import BinaryIO, TypeVar, cast
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 import attnimg.images.pillow  # noqa: F401 - makes the formats known to Pillow
 from attnimg.errors import ImageError
-from attnimg.images.colour import ProfileError, deep_to_srgb, to_srgb
+from attnimg.images.colour import ProfileError, deep_to_srgb, is_other_rgb, to_srgb
 from attnimg.images.deep import count_bits, has_odd_samples, read_deep
 from attnimg.images.formats import HEAD, sniff
 from attnimg.images.guard import Stream, check_chunks, check_scans, check_strips, open_source
+from attnimg.images.metadata import Metadata, read_orientation
 from attnimg.images.opencv import memory_errors
-from attnimg.images.picture import EXIF_ERRORS, Metadata, Picture, Pixels, bands, describe
+from attnimg.images.picture import Picture, Pixels, bands
 from attnimg.images.source import Source
 
 T = TypeVar("T")
@@ -34,8 +35,6 @@ MAX_PIXELS = 300_000_000
 
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "I;16", "I;16B")
 _GREY_MODES = ("1", "L", "LA", "I;16", "I;16B")
-_IPTC, _IPTC_OF_TIFF = 0x0404, {33723, 34377}  # among the resources of Photoshop, and the tags that hold it or them
-_XMP_OF_PNG = "XML:com.adobe.xmp"
 _LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
 # EXIF 2.32, 4.6.4 A: whether to transpose, then how to flip in OpenCV's code (0 upside down, 1 sideways, -1 both).
 _TURNS = {2: (False, 1), 3: (False, -1), 4: (False, 0), 5: (True, None), 6: (True, 1), 7: (True, -1), 8: (True, 0)}
@@ -82,34 +81,34 @@ def _decode(stream: Stream, max_pixels: int, shortest: int | None) -> Picture:
             raise _unsupported(f"of the kind {image.mode}, {bits} bits")
         # A multi-picture JPEG holds one picture and what belongs to it: previews, depth.
         animated = format_ != "JPEG" and getattr(image, "is_animated", False)
-        stream.permit(format_, width * height)
+        stream.limit_pixels(format_, width * height)
         check_scans(stream.file, image)
         check_strips(image)
         if shortest is not None:
             image.draft(None, (shortest, shortest))
         image.load()
-        icc, xmp = image.info.get("icc_profile"), image.info.get("xmp")
         deep = read_deep(cast("BinaryIO", stream), image) if bits == 16 else None
-        pixels, alpha, note = _read_colours(image, deep, icc)
-        metadata = Metadata(icc, _read_exif(image), xmp, note is None, _name_others(image))
+        shallow = "its 16 bits per colour were read as 8" if bits == 16 and deep is None else None
+        pixels, own, alpha, note = _read_colours(image, deep, image.info.get("icc_profile"))
+        metadata = Metadata.of(image, icc_applied=note is None)
         lossless = format_ in _LOSSLESS or (format_ == "WEBP" and _is_lossless_webp(stream))
         # Of 16 bits with alpha, Pillow makes RGBA; the second bit of a PNG's kind of pixels says colour.
         grey = image.mode in _GREY_MODES or (format_ == "PNG" and not head[25] & 2)
-        orientation, complaint = _read_orientation(image)
+        orientation, complaint = read_orientation(image)
         transpose, flip = _TURNS.get(orientation, (False, None))
         del image  # its memory is needed
         pixels = _turn(pixels, transpose, flip)
-        alpha = None if alpha is None else _turn(alpha, transpose, flip)
+        own, alpha = (None if part is None else _turn(part, transpose, flip) for part in (own, alpha))
     size = (height, width) if transpose else (width, height)
     first = "only the first of its frames or pages was read" if animated else None
-    note = "; ".join(filter(None, [first, note, complaint])) or None
-    return Picture(pixels, alpha, size, format_, metadata, note, lossless, grey)
+    note = "; ".join(filter(None, [first, shallow, note, complaint])) or None
+    return Picture(pixels, alpha, size, format_, metadata, note, lossless, grey, own)
 
 
 def _parse(stream: Stream, format: str, head: bytes) -> Image.Image:
     if format == "PNG":
         check_chunks(stream.file)
-    stream.watch(format)
+    stream.limit_header(format)
     file = cast("BinaryIO", stream)
     try:
         image = Image.open(file, formats=(format,))
@@ -160,22 +159,28 @@ def _decoding() -> Iterator[None]:
 
 def _read_colours(
     image: Image.Image, deep: NDArray[np.uint16] | None, icc: bytes | None
-) -> tuple[Pixels, Pixels | None, str | None]:
-    """Return sRGB pixels (H x W x 3), alpha (H x W) or None, a note or None."""
+) -> tuple[Pixels, Pixels | None, Pixels | None, str | None]:
+    """Return sRGB pixels (H x W x 3), those in RGB that is not sRGB or None, alpha (H x W) or None, a note or None."""
     if deep is not None:
         clear = deep[..., 3] if deep.shape[2:] == (4,) else None
-        colours, note = _apply_profile(deep_to_srgb, deep if deep.ndim == 2 else deep[..., :3], icc)
-        return colours if colours.ndim == 3 else np.dstack([colours] * 3), clear, note
+        before = deep if deep.ndim == 2 else deep[..., :3]
+        colours, note = _apply_profile(deep_to_srgb, before, icc)
+        if deep.ndim == 2:
+            return np.dstack([colours] * 3), None, clear, note
+        return colours, None if colours is before else before, clear, note
     width, height = image.size
     pixels, note = np.empty((height, width, 3), np.uint8), None
+    own = np.empty_like(pixels) if icc and is_other_rgb(icc, image.mode) else None
     alpha = np.empty((height, width), np.uint8) if image.has_transparency_data else None
     for rows in bands(height, width):
         band = image.crop((0, rows.start, width, rows.stop))
         if alpha is not None:
             alpha[rows] = np.asarray(band.convert("RGBA").getchannel("A"))
+        if own is not None:
+            own[rows] = np.asarray(band.convert("RGB"))
         band, note = _apply_profile(to_srgb, band, icc)
         pixels[rows] = np.asarray(band if band.mode == "RGB" else band.convert("RGB"))
-    return pixels, alpha, note
+    return pixels, own, alpha, note
 
 
 def _apply_profile(convert: Callable[[T, bytes], T], colours: T, icc: bytes | None) -> tuple[T, str | None]:
@@ -187,29 +192,6 @@ def _apply_profile(convert: Callable[[T, bytes], T], colours: T, icc: bytes | No
         return colours, f"its colour profile was ignored, for {error}"
 
 
-def _read_exif(image: Image.Image) -> bytes | None:
-    if not isinstance(image, TiffImagePlugin.TiffImageFile):
-        exif: bytes | None = image.info.get("exif")
-        return exif
-    found = Image.Exif()
-    try:
-        found.update(describe(image.getexif()))
-        return found.tobytes() if found else None
-    except EXIF_ERRORS:
-        return None
-
-
-def _name_others(image: Image.Image) -> tuple[str, ...]:
-    texts = image.text.keys() - {_XMP_OF_PNG} if isinstance(image, PngImagePlugin.PngImageFile) else ()
-    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
-    found = {
-        "IPTC": _IPTC in image.info.get("photoshop", ()) or not _IPTC_OF_TIFF.isdisjoint(tags),
-        "comment": "comment" in image.info,
-        "text": bool(texts),
-    }
-    return tuple(name for name, there in found.items() if there)
-
-
 def _is_lossless_webp(stream: Stream) -> bool:
     """Tell by the chunk that holds the pixels of the first frame (RFC 9649, 2.3 to 2.7)."""
     stream.seek(12)
@@ -219,14 +201,6 @@ def _is_lossless_webp(stream: Stream) -> bool:
         size = int.from_bytes(head[4:], "little")
         stream.seek(16 if head[:4] == b"ANMF" else size + size % 2, os.SEEK_CUR)  # a frame holds chunks after 16 bytes
     return False
-
-
-def _read_orientation(image: Image.Image) -> tuple[int, str | None]:
-    """Return EXIF's orientation, 1 where it has none, and a note or None."""
-    try:
-        return image.getexif().get(ExifTags.Base.Orientation, 1), None
-    except EXIF_ERRORS:
-        return 1, "its EXIF is broken and was ignored"
 
 
 def _turn(pixels: Pixels, transpose: bool, flip: int | None) -> Pixels:

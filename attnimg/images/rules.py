@@ -9,11 +9,11 @@ from __future__ import annotations
 import glob
 import os
 import stat
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from attnimg.errors import ImageError
 from attnimg.images.formats import HEAD, has_image_extension, has_video_extension, sniff
@@ -28,31 +28,38 @@ class Entry(NamedTuple):
     error: ImageError | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rules:
-    """The rules of one search, and how they are applied."""
+    """The rules of one search, and how they are applied.
 
-    recursive: bool
-    videos: bool
-    exclude: list[str]
-    outputs: list[Path]
-    root: Path | None
-    counts: Counts
+    recursive: whether to look into the folders of folders. videos: whether those in folders count, too; a file counts
+    when it is named, whatever it is. exclude: shell patterns that leave out files and folders, matched with the name
+    and with the path below the input. outputs: are not searched when they lie in a searched folder, for they fill up
+    meanwhile. root: `relative` becomes the path below this folder. Without it a folder's images go by their path below
+    that folder, a named file by its name, a pattern's matches by their path below its fixed part, and a listed path by
+    itself (an absolute one without its leading slash, as in tar). counts: is updated on the way.
+    """
 
-    @classmethod
-    def of(
-        cls,
-        recursive: bool,
-        videos: bool,
-        exclude: Iterable[str],
-        outputs: Iterable[Path],
-        root: Path | None,
-        counts: Counts | None,
-    ) -> Self:
-        """Take the arguments of `find`."""
-        patterns = [pattern.rstrip("/") for pattern in exclude]
-        real = [Path(os.path.realpath(output)) for output in outputs]
-        return cls(recursive, videos, patterns, real, root, counts or Counts())
+    recursive: bool = True
+    videos: bool = False
+    exclude: Sequence[str] = ()
+    outputs: Sequence[Path] = ()
+    root: Path | None = None
+    counts: Counts = field(default_factory=Counts)
+
+    def __post_init__(self) -> None:
+        self.exclude = [pattern.rstrip("/") for pattern in self.exclude]
+        self.outputs = [Path(os.path.realpath(output)) for output in self.outputs]
+
+    def part(self, named: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Part paths from the command line into those to search and the folders of outputs, which `*` names as well.
+
+        There are none of the latter where all would be, for then that is meant.
+        """
+        inside = [path for path in named if Path(path).is_dir() and Path(os.path.realpath(path)) in self.outputs]
+        if len(inside) == len(named):
+            return list(named), []
+        return [path for path in named if path not in inside], inside
 
     def named(self, path: str) -> Iterator[Source]:
         """A path from the command line: a pattern only where nothing has that very name."""
@@ -71,7 +78,7 @@ class Rules:
             return
         error = None
         try:
-            if stat.S_ISDIR(Path(path).stat().st_mode):
+            if stat.S_ISDIR(os.stat(path).st_mode):  # noqa: PTH116 - to pathlib the empty path is the current folder
                 yield from self._walk(path, folder)
                 return
         except (FileNotFoundError, NotADirectoryError):
@@ -177,7 +184,7 @@ class Rules:
             fnmatchcase(text, pattern)
             for pattern in self.exclude
             for part in (relative, *relative.parents)
-            if part.name  # the input itself is no name: `.*` is for what is hidden
+            if part.name not in ("", "..")  # an input's way, and no name: `.*` is for what is hidden
             for text in (part.name, part.as_posix())
         )
 

@@ -48,7 +48,7 @@ def _measure(source: Source) -> int | None:
         format_ = sniff(head := stream.read(HEAD)) or ""
         if format_ not in _HEADERS:
             return _count_pixels(head + stream.read(_MORE.get(format_, 0)), format_)
-        stream.watch(format_)
+        stream.limit_header(format_)
         # `Image.open` would refuse what is larger than a limit that whoever reads has yet to set.
         width, height = _HEADERS[format_](cast("BinaryIO", stream)).size
         return width * height

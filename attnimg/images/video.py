@@ -93,10 +93,11 @@ def transcode(
                     pixels = writer.frames.decode(item)
                     writer.write(enhance_frame(pixels, float(item.time or 0)), item)
                     done += 1
-                    watch(done, total)
+                    watch(done, total and max(done, total))
                 else:
                     writer.copy(item)
             writer.finish()
+        watch(done, done)  # where the container, or the estimate, told otherwise
     size = (first.height, first.width) if first.rotation % 180 else (first.width, first.height)
     return Video(done, size, "; ".join(writer.notes) or None)
 

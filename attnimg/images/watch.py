@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from attnimg.errors import ImageError, Unavailable, UsageError
 from attnimg.images.rules import Entry, Rules
-from attnimg.images.source import Counts, Source
+from attnimg.images.source import Source
 
 SETTLE = 2.0  # seconds after which a file that did not change is whole
 TICK = 0.1  # seconds between two looks
@@ -28,16 +28,7 @@ SHARE = 20  # times what a search took that the next one waits, so that huge fol
 State = tuple[int, ...]
 
 
-def watch(
-    inputs: Iterable[str | bytes | os.PathLike[str]],
-    *,
-    recursive: bool = True,
-    videos: bool = False,
-    exclude: Iterable[str] = (),
-    outputs: Iterable[Path] = (),
-    root: Path | None = None,
-    counts: Counts | None = None,
-) -> Iterator[Source]:
+def watch(inputs: Iterable[str | bytes | os.PathLike[str]], rules: Rules | None = None) -> Iterator[Source]:
     """Yield what `find` yields of files and patterns, then of folders, and then follow these; arguments as there.
 
     A file counts when it is whole: renamed, linked or dated after it was last written to, or unchanged for `SETTLE`
@@ -49,14 +40,13 @@ def watch(
     such; Unavailable: watchfiles is not installed.
     """
     require()
-    outputs = list(outputs)
-    rules = Rules.of(recursive, videos, exclude, outputs, root, counts)
+    rules = rules or Rules()
     paths = [os.fsdecode(given) for given in inputs]
-    there = [path for path in paths if Path(path).is_dir()]
+    there = [path for path in paths if os.path.isdir(path)]  # noqa: PTH112 - to pathlib the empty path is one
     folders = [_Folder(path, os.path.realpath(path)) for path in there if not rules.excludes(PurePath(Path(path).name))]
     if not folders:
         raise UsageError("Only folders can be watched, and no input is one. Name the folder that images are added to.")
-    for folder, output in ((folder, output) for folder in folders for output in outputs):
+    for folder, output in ((folder, output) for folder in folders for output in rules.outputs):
         place = output / rules.source(folder.path, PurePath()).relative
         if os.path.realpath(place) == folder.real:
             raise UsageError(f"What is written to {folder.path} would be taken for new images. Name another folder.")

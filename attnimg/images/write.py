@@ -37,16 +37,15 @@ def write_image(target: Target, pixels: NDArray[np.uint8]) -> None:
     Raises MemoryError, and ImageError: as `put` does; write-failed too for more pixels than the format takes.
     """
     extension = target.path.suffix.lower()
-    reason = (
-        f"{target.path} cannot be encoded: {pixels.shape[1]} x {pixels.shape[0]} pixels are too many. Scale it down."
-    )
+    size = f"{pixels.shape[1]} x {pixels.shape[0]} pixels"
+    refused = ImageError("write-failed", f"{target.path} cannot be encoded: {size} are too many. Scale it down.")
     try:
         with memory_errors():
             done, data = cv2.imencode(extension, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), _ENCODINGS[extension])
     except cv2.error as error:
-        raise ImageError("write-failed", reason) from error
+        raise refused from error
     if not done:
-        raise ImageError("write-failed", reason)
+        raise refused
     write_bytes(target, data.data)
 
 
@@ -111,4 +110,5 @@ def _move(temporary: Path, target: Target) -> None:
 
 
 def _exists(path: Path) -> ImageError:
-    return ImageError("exists", f"{path} is there already. Use --overwrite, --skip-existing or another folder.")
+    message = f"{path} is there already. Use --overwrite, --skip-existing or another folder."
+    return ImageError("exists", message, taken=os.fspath(path))

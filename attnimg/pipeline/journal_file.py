@@ -1,10 +1,11 @@
 """The journal of a run: what was begun and what came of it, so that an interrupted run goes on where it was.
 
 One JSON object per line. `run` and `resumed` say who wrote what follows; `read` notes an image, and the files that are
-to be written for it, before any of them is; `done`, `skipped` and `failed` hold its record; `end` counts. A line is in
-the hands of the system before what it announces happens, so that a killed process loses none. The last outcome of an
-image counts; done is only what is as it was: the input by size and time, the files by size and SHA-256. What failed is
-tried again. The file begins with the first image, so that a run that finds none leaves no report.
+to be written for it, before any of them is, and `file` one more; `done`, `skipped` and `failed` hold its record, and
+`taken` names the one of its files that turned out to be somebody else's; `end` counts. A line is in the hands of the
+system before what it announces happens, so that a killed process loses none. The last outcome of an image counts; done
+is only what is as it was: the input by size and time, the files by size and SHA-256. What failed is tried again. The
+file begins with the first image, so that a run that finds none leaves no report.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from attnimg.images.source import Source
 from attnimg.images.whole import State, fingerprint, state_of
 from attnimg.images.write import RUN, temporaries
 from attnimg.pipeline.journal import Admit, Journal, JournalFailed
-from attnimg.pipeline.journal_lines import describe, encode, is_unbegun, not_ours, now, to_plain, write_whole
+from attnimg.pipeline.journal_lines import describe, encode, is_unbegun, now, to_plain, write_whole
 from attnimg.results import Done, Record, Tally, from_keys, to_keys
 
 try:
@@ -54,8 +55,8 @@ class FileJournal(Journal):
         self._lock = threading.Lock()  # the feeder's thread notes what is read, the calling one what came of it
         self._failure: OSError | None = None  # after which nothing is written: it may have left half a line
         self._admitted, self._settled = Counter[str](), Counter[str]()
-        self._under_way: dict[Key, tuple[float, State]] = {}  # since when (monotonic), and the input's state
-        self._recalled: dict[Key, State] = {}
+        # Since when (monotonic; None: it was recalled, not read), and the input's state.
+        self._under_way: dict[Key, tuple[float | None, State]] = {}
         self._outcomes: dict[Key, int] = {}  # where in the file
         self._first: dict[str, Any] | None = None  # what is to be written before the first other line
         self.begun: dict[str, str] = {}
@@ -79,14 +80,13 @@ class FileJournal(Journal):
         admit = super().admitting(admit)
 
         def admit_noted(source: Source) -> Record | Targets:
-            self._admitted[source.path] += 1
-            key = source.path, self._admitted[source.path]
+            key = _count(self._admitted, source.path)
             admitted = admit(source)  # claims its names, whatever is left to do
             if not isinstance(admitted, dict):
                 return admitted
             state = state_of(source)
             if (record := self._recall(key, state)) is not None:
-                self._recalled[key] = state
+                self._under_way[key] = None, state
                 return record
             self._under_way[key] = time.monotonic(), state
             writes = [os.fspath(target.path) for target in admitted.values()]
@@ -105,15 +105,13 @@ class FileJournal(Journal):
 
     def settle(self, record: Record) -> None:
         """Note what came of an image; in input order. What the file says already is not said again."""
-        self._settled[record.path] += 1
-        key = record.path, self._settled[record.path]
+        key = _count(self._settled, record.path)
+        since, state = self._under_way.pop(key, (None, None))
         known = self._outcome(key) or {}
-        is_recalled = key in self._recalled
-        since, state = (None, self._recalled.pop(key)) if is_recalled else self._under_way.pop(key, (None, None))
-        if is_recalled and known.get("record") == to_plain(to_keys(record)):  # else it failed in its turn
+        if since is None and known.get("record") == to_plain(to_keys(record)):  # what was recalled may fail in its turn
             return
         outcome = to_plain(describe(record, state))
-        if {name: known.get(name) for name in outcome} == outcome:
+        if outcome.items() <= known.items() and "taken" not in outcome:  # which answers each `read` that names it
             return
         number = {"number": key[1]} if key[1] > 1 else {}
         seconds = {} if since is None else {"seconds": round(time.monotonic() - since, 3)}
@@ -180,9 +178,10 @@ class FileJournal(Journal):
                         writing.setdefault(line["path"], set()).update(line["writes"])
                     case "done" | "skipped" | "failed":
                         self._outcomes[line["path"], line.get("number", 1)] = offset
-                        for output in not_ours(line["record"], writing.pop(line["path"], ())):
-                            self.begun.pop(output, None)
-            except (KeyError, TypeError, AttributeError) as error:
+                        writing.pop(line["path"], None)
+                        if "taken" in line:
+                            self.begun.pop(line["taken"], None)
+            except (KeyError, TypeError) as error:
                 raise self._damaged(offset) from error
         if not runs:
             raise self._damaged(0)
@@ -240,3 +239,9 @@ class FileJournal(Journal):
         except (KeyError, TypeError):  # what a damaged line says is done again
             pass
         return None
+
+
+def _count(seen: Counter[str], path: str) -> Key:
+    """Count one more occurrence of a path, and return its key."""
+    seen[path] += 1
+    return path, seen[path]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from io import FileIO
@@ -50,18 +50,14 @@ def describe(record: Record, state: State) -> dict[str, Any]:
     """Return what a line says of what came of an image, but for its time."""
     outcome: dict[str, Any] = {"path": record.path, "input": state, "record": to_keys(record)}
     match record:
-        case Failed():
+        case Failed(taken=None):
             return {"event": "failed", **outcome}
+        case Failed(taken=output):  # which a resumed run must not replace either
+            return {"event": "failed", **outcome, "taken": output}
         case Skipped():
             return {"event": "skipped", **outcome}
         case _:
             return {"event": "done", **outcome, "files": [fingerprint(path) for path in written_files(record)]}
-
-
-def not_ours(record: Mapping[str, Any], outputs: Iterable[str]) -> set[str]:
-    """Return the outputs that turned out to be someone else's files, which a resumed run must not replace either."""
-    error = record.get("error", {"kind": None})
-    return {output for output in outputs if error["kind"] == "exists" and error["message"].startswith(f"{output} is")}
 
 
 def encode(line: Mapping[str, Any]) -> bytes:

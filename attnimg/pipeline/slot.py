@@ -39,7 +39,7 @@ def settling(slot: Slot) -> Iterator[None]:
 def failed(source: Source, error: ImageError | MemoryError) -> Failed:
     """Return the record of an image that failed."""
     if isinstance(error, ImageError):
-        return Failed(source.path, error.kind, error.message)
+        return Failed.of(source.path, error)
     return Failed(
         source.path,
         "out-of-memory",

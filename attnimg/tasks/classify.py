@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +43,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Scores:
+class Predicted:
     """What the net says of one picture.
 
     probabilities: float32, one per class, summing to one. attention: float32 h x w over the whole picture, in [0, 1]
@@ -57,25 +57,30 @@ class Scores:
 class Classifier:
     """Classifies pictures; knows nothing of files.
 
-    net, header: as `checkpoints` keeps them. views: squares per picture, along its longer side.
+    net, header: as `checkpoints` keeps them. device, precision: see `tasks.device`. views: squares per picture, along
+    its longer side.
     """
 
-    def __init__(self, net: nn.Module, header: dict[str, Any], *, model: str, views: int = 1) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        header: dict[str, Any],
+        *,
+        model: str,
+        device: str,
+        precision: str = "auto",
+        views: int = 1,
+    ) -> None:
         self.model = model
         self.classes = tuple(ClassName(**c) for c in header["classes"])
         self.shortest: int = header["preprocessing"]["size"]
         self.views = views
-        self._net = net
         self._normalize = Normalize.of(header["preprocessing"])
         self._temperature: float = header["temperature"]
         self._attention: str = header["attention"]
-
-    def to(self, device: str, precision: str = "auto") -> Self:
-        """Make the net ready for inference there (see `tasks.device`); needed before the first prediction."""
         self._device = choose_device(device)
         self._dtype = choose_precision(precision, self._device)
-        self._net = prepare_net(self._net, self._device)
-        return self
+        self._net = prepare_net(net, self._device)
 
     def __call__(self, images: Picture | Sequence[Picture], topk: int = 5) -> Any:
         """Classify one picture (tuple of `topk` predictions, best first) or a list of them (list of such tuples).
@@ -84,7 +89,7 @@ class Classifier:
         """
 
         def work(arrays: list[Pixels]) -> list[Any]:
-            return [self.best(scores, topk) for scores in self.predict([self.prepare(a) for a in arrays])]
+            return [self.best(predicted, topk) for predicted in self.predict([self.prepare(a) for a in arrays])]
 
         return apply(work, images)
 
@@ -97,8 +102,8 @@ class Classifier:
         return Prepared(views, places, (width, height))
 
     @memory_errors()
-    def predict(self, prepared: Sequence[Prepared], attention: bool = False) -> list[Scores]:
-        """Run the net on a batch; scores in the same order. MemoryError: the device has too little for it."""
+    def predict(self, prepared: Sequence[Prepared], attention: bool = False) -> list[Predicted]:
+        """Run the net on a batch; one outcome each, in its order. MemoryError: the device has too little for it."""
         if not prepared:
             return []
         pixels = torch.from_numpy(np.concatenate([p.views for p in prepared]))
@@ -109,14 +114,14 @@ class Classifier:
         counts = [len(p.views) for p in prepared]
         means = [p.mean(0).cpu().numpy() for p in torch.split(probabilities, counts)]
         if not attention:
-            return [Scores(mean, None) for mean in means]
+            return [Predicted(mean, None) for mean in means]
         maps = torch.split(recorder.maps[self._attention], counts)
-        return [Scores(mean, _spread(m, p)) for mean, m, p in zip(means, maps, prepared, strict=True)]
+        return [Predicted(mean, _spread(m, p)) for mean, m, p in zip(means, maps, prepared, strict=True)]
 
-    def best(self, scores: Scores, topk: int = 5, min_score: float = 0.0) -> tuple[Prediction, ...]:
+    def best(self, predicted: Predicted, topk: int = 5, min_score: float = 0.0) -> tuple[Prediction, ...]:
         """Return the `topk` labels, best first, without those below `min_score`."""
-        order = np.argsort(-scores.probabilities, kind="stable")[:topk]
-        found = [(self.classes[i], float(scores.probabilities[i])) for i in order]
+        order = np.argsort(-predicted.probabilities, kind="stable")[:topk]
+        found = [(self.classes[i], float(predicted.probabilities[i])) for i in order]
         return tuple(Prediction(c.id, c.label, score) for c, score in found if score >= min_score)
 
 
@@ -124,7 +129,7 @@ def load_classifier(
     model: str = "objects", *, device: str = "auto", precision: str = "auto", views: int = 1
 ) -> Classifier:
     """Build the classifier of a shipped model's name or a weight file's path; `Unavailable` says what is wrong."""
-    return load(model, "classify", partial(Classifier, views=views)).to(device, precision)
+    return load(model, "classify", partial(Classifier, device=device, precision=precision, views=views))
 
 
 def _spread(maps: Tensor, prepared: Prepared) -> NDArray[np.float32]:

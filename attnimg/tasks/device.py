@@ -92,7 +92,7 @@ def keep_memory() -> None:
 def prepare_net(net: Net, device: torch.device) -> Net:
     """Return a copy for inference: batch norms folded into their convolutions, channels-last, on the device.
 
-    For the CPU the process's memory is set up as well, by `keep_memory`.
+    For the CPU the process's memory is set up as well, by `keep_memory`. Unavailable: the device does not take it.
     """
     if device.type == "cpu":
         keep_memory()
@@ -102,4 +102,11 @@ def prepare_net(net: Net, device: torch.device) -> Net:
             match list(module):
                 case [nn.Conv2d() as convolution, nn.BatchNorm2d() as norm]:
                     module[0], module[1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
-    return convert_conv2d_weight_memory_format(net.to(device), torch.channels_last)
+    try:
+        net = net.to(device)
+    except RuntimeError as error:  # its memory is full, or its driver does not fit
+        reason = " ".join(str(error).split())[:200]
+        raise Unavailable(
+            f"The model cannot be put on {device} ({reason}). Make room there, or use --device cpu."
+        ) from error
+    return convert_conv2d_weight_memory_format(net, torch.channels_last)

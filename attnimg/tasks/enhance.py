@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,26 +84,29 @@ class Restored:
 class Enhancer:
     """Enhances photos; knows nothing of files.
 
-    net, header: as `checkpoints` keeps them. tile: side of the tiles that a larger photo is cut into, and of the square
-    that smaller ones may fill together, but on the CPU; None: as suits the device. It halves for good, down to
-    `LEAST_TILE`, when the device has too little memory.
+    net, header: as `checkpoints` keeps them. device, precision: see `tasks.device`. tile: side of the tiles that a
+    larger photo is cut into, and of the square that smaller ones may fill together, but on the CPU; None: as suits the
+    device. It halves for good, down to `LEAST_TILE`, when the device has too little memory.
     """
 
-    def __init__(self, net: Net, header: dict[str, Any], *, model: str, tile: int | None = None) -> None:
+    def __init__(
+        self,
+        net: Net,
+        header: dict[str, Any],
+        *,
+        model: str,
+        device: str,
+        precision: str = "auto",
+        tile: int | None = None,
+    ) -> None:
         self.model = model
-        self._wanted_tile = tile
-        self._net = net
         self._size: int = header["preprocessing"]["size"]
         self._attention: str = header["attention"]
-
-    def to(self, device: str, precision: str = "auto") -> Self:
-        """Make the net ready for inference there (see `tasks.device`); needed before the first prediction."""
         self._device = choose_device(device)
         self._dtype = choose_precision(precision, self._device)
-        self._net = prepare_net(self._net, self._device)
-        tile = self._wanted_tile or TILES.get(self._device.type, TILES["cpu"])
+        self._net = prepare_net(net, self._device)
+        tile = tile or TILES.get(self._device.type, TILES["cpu"])
         self.tile = -(-tile // MULTIPLE) * MULTIPLE
-        return self
 
     def __call__(self, images: Picture | Sequence[Picture], settings: Settings = Settings()) -> Any:
         """Enhance one photo or a list of them: PIL images or RGB arrays H x W x 3, uint8 or uint16.
@@ -212,7 +215,7 @@ def load_enhancer(
     model: str = "night", *, device: str = "auto", precision: str = "auto", tile: int | None = None
 ) -> Enhancer:
     """Build the enhancer of a shipped model's name or a weight file's path; `Unavailable` says what is wrong."""
-    return load(model, "enhance", partial(Enhancer, tile=tile)).to(device, precision)
+    return load(model, "enhance", partial(Enhancer, device=device, precision=precision, tile=tile))
 
 
 def tiles(height: int, width: int, tile: int) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -53,7 +53,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Segmented:
+class Predicted:
     """What the net says of a photo.
 
     mask: H x W uint8, the id of each pixel's class, at the photo's own size. scores: logits C x h x w float32 (see
@@ -69,8 +69,9 @@ class Segmented:
 class Segmenter:
     """Segments photos; knows nothing of files.
 
-    net, header: as `checkpoints` keeps them. resize: shortest side in pixels at which photos are seen; "auto": the
-    model's own; None: each at its own size. tta: whether the mirrored photo is seen too, and the logits averaged.
+    net, header: as `checkpoints` keeps them. device, precision: see `tasks.device`. resize: shortest side in pixels at
+    which photos are seen; "auto": the model's own; None: each at its own size. tta: whether the mirrored photo is seen
+    too, and the logits averaged.
     """
 
     def __init__(
@@ -79,6 +80,8 @@ class Segmenter:
         header: dict[str, Any],
         *,
         model: str,
+        device: str,
+        precision: str = "auto",
         resize: int | Literal["auto"] | None = "auto",
         tta: bool = False,
     ) -> None:
@@ -86,16 +89,11 @@ class Segmenter:
         self.classes = tuple(SegmentClass(c["id"], c["label"], tuple(c["color"])) for c in header["classes"])
         self.shortest: int | None = header["preprocessing"]["size"] if resize == "auto" else resize
         self._tta = tta
-        self._net = net
         self._normalize = Normalize.of(header["preprocessing"])
         self._attention: str = header["attention"]
-
-    def to(self, device: str, precision: str = "auto") -> Self:
-        """Make the net ready for inference there (see `tasks.device`); needed before the first prediction."""
         self._device = choose_device(device)
         self._dtype = choose_precision(precision, self._device)
-        self._net = prepare_net(self._net, self._device)
-        return self
+        self._net = prepare_net(net, self._device)
 
     def __call__(self, images: Picture | Sequence[Picture]) -> Any:
         """Segment one photo or a list of them: PIL images or RGB arrays H x W x 3, uint8 or uint16.
@@ -125,7 +123,7 @@ class Segmenter:
     @memory_errors()
     def predict(
         self, prepared: Sequence[Prepared], *, attention: bool = False, scores: bool = False
-    ) -> list[Segmented]:
+    ) -> list[Predicted]:
         """Segment photos that are prepared to one shape.
 
         On the CPU what is said of one does not depend on the others, to the bit; elsewhere a few pixels may.
@@ -142,7 +140,7 @@ class Segmenter:
                 logits, maps = self._see(np.stack([p.pixels for p in part]), attention)
                 for i, (width, height) in enumerate(p.size for p in part):
                     found.append(
-                        Segmented(
+                        Predicted(
                             choose_best(logits[i], height, width),
                             logits[i].cpu().numpy() if scores else None,
                             maps[i].cpu().numpy() if maps is not None else None,
@@ -192,7 +190,8 @@ def load_segmenter(
     tta: bool = False,
 ) -> Segmenter:
     """Build the segmenter of a shipped model's name or a weight file's path; `Unavailable` says what is wrong."""
-    return load(model, "segment", partial(Segmenter, resize=resize, tta=tta)).to(device, precision)
+    build = partial(Segmenter, device=device, precision=precision, resize=resize, tta=tta)
+    return load(model, "segment", build)
 
 
 def fit(size: tuple[int, int], shortest: int | None) -> tuple[int, int]:

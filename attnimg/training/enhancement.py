@@ -147,7 +147,7 @@ class Enhancement:
 
     def validate(self, net: nn.Module, device: torch.device) -> Iterator[tuple[str, float]]:
         """Yield the measures on whole validation photos, as the tool would enhance them."""
-        predictor = Enhancer(cast(Net, net), self.header(), model="").to(str(device))
+        predictor = Enhancer(cast(Net, net), self.header(), model="", device=str(device))
         metrics, losses = EnhancementMetrics(), []
         for i, partner in enumerate(self.validation.partner):
             truth = self.validation.normal[i]

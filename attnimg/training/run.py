@@ -24,7 +24,6 @@ from attnimg.training.precision import build_precision, choose_precision
 from attnimg.training.recipe import Recipe, dump_toml, load_recipe
 
 RECIPE = "recipe.toml"
-HELD_OUT = 0.1  # share of the training images that validates when the data set has no validation part
 
 
 @dataclass(frozen=True)

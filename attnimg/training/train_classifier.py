@@ -11,6 +11,7 @@ from torch import nn
 
 from attnimg import checkpoints
 from attnimg.datasets.classes import ClassName, Examples, class_root, find_examples, read_classes, split
+from attnimg.datasets.reading import HELD_OUT
 from attnimg.errors import UsageError
 from attnimg.evaluation.calibration import fit_temperature
 from attnimg.evaluation.classification import ClassificationMetrics
@@ -20,7 +21,7 @@ from attnimg.tasks.preprocessing import Normalize
 from attnimg.training.classification import Classification
 from attnimg.training.packing import pack
 from attnimg.training.recipe import ClassifyRecipe
-from attnimg.training.run import HELD_OUT, Options, Run, describe_training, round_weights
+from attnimg.training.run import Options, Run, describe_training, round_weights
 
 
 def train_classifier(recipe: ClassifyRecipe, data: Path, folder: Path, **options: Any) -> Path | None:

@@ -12,13 +12,14 @@ from torch import nn
 
 from attnimg import checkpoints
 from attnimg.datasets.pairs import Pairs, find_pairs, split_pairs
+from attnimg.datasets.reading import HELD_OUT
 from attnimg.errors import UsageError
 from attnimg.nets.build import build_net, describe, read_architecture
 from attnimg.nets.enhancer import EnhancerConfig
 from attnimg.training.enhancement import Enhancement, PhotoPairs
 from attnimg.training.photos import keep_photos
 from attnimg.training.recipe import EnhanceRecipe
-from attnimg.training.run import HELD_OUT, Options, Run, describe_training, round_weights
+from attnimg.training.run import Options, Run, describe_training, round_weights
 
 
 def train_enhancer(
