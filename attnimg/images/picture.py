@@ -25,7 +25,8 @@ class Picture:
     size: full (width, height), upright; larger than the pixels' when they were decoded at a reduced scale.
     format: the container in Pillow's words; a multi-picture JPEG is "JPEG". note: what a person ought to know, or None.
     lossless: whether the file holds every pixel as it was given. grey: whether it holds grey only.
-    own: the pixels in the RGB of the file's profile, as they stand in it, where that is not sRGB; else None.
+    own: the pixels in the RGB of the file's profile, as they stand in it, where that is not sRGB; else None, and for
+    who asked for a reduced scale, as what is written is never made of that.
     """
 
     pixels: Pixels

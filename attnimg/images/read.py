@@ -89,7 +89,7 @@ def _decode(stream: Stream, max_pixels: int, shortest: int | None) -> Picture:
         image.load()
         deep = read_deep(cast("BinaryIO", stream), image) if bits == 16 else None
         shallow = "its 16 bits per colour were read as 8" if bits == 16 and deep is None else None
-        pixels, own, alpha, note = _read_colours(image, deep, image.info.get("icc_profile"))
+        pixels, own, alpha, note = _read_colours(image, deep, image.info.get("icc_profile"), keep_own=shortest is None)
         metadata = Metadata.of(image, icc_applied=note is None)
         lossless = format_ in _LOSSLESS or (format_ == "WEBP" and _is_lossless_webp(stream))
         # Of 16 bits with alpha, Pillow makes RGBA; the second bit of a PNG's kind of pixels says colour.
@@ -158,19 +158,22 @@ def _decoding() -> Iterator[None]:
 
 
 def _read_colours(
-    image: Image.Image, deep: NDArray[np.uint16] | None, icc: bytes | None
+    image: Image.Image, deep: NDArray[np.uint16] | None, icc: bytes | None, *, keep_own: bool
 ) -> tuple[Pixels, Pixels | None, Pixels | None, str | None]:
-    """Return sRGB pixels (H x W x 3), those in RGB that is not sRGB or None, alpha (H x W) or None, a note or None."""
+    """Return sRGB pixels (H x W x 3), those in RGB that is not sRGB or None, alpha (H x W) or None, a note or None.
+
+    keep_own: whether the second is wanted.
+    """
     if deep is not None:
         clear = deep[..., 3] if deep.shape[2:] == (4,) else None
         before = deep if deep.ndim == 2 else deep[..., :3]
         colours, note = _apply_profile(deep_to_srgb, before, icc)
         if deep.ndim == 2:
             return np.dstack([colours] * 3), None, clear, note
-        return colours, None if colours is before else before, clear, note
+        return colours, before if keep_own and colours is not before else None, clear, note
     width, height = image.size
     pixels, note = np.empty((height, width, 3), np.uint8), None
-    own = np.empty_like(pixels) if icc and is_other_rgb(icc, image.mode) else None
+    own = np.empty_like(pixels) if keep_own and icc and is_other_rgb(icc, image.mode) else None
     alpha = np.empty((height, width), np.uint8) if image.has_transparency_data else None
     for rows in bands(height, width):
         band = image.crop((0, rows.start, width, rows.stop))

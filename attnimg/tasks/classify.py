@@ -22,7 +22,7 @@ from attnimg.datasets.classes import ClassName
 from attnimg.images.picture import Pixels
 from attnimg.images.square import fit_square
 from attnimg.results import Prediction
-from attnimg.tasks.device import autocast, choose_device, choose_precision, memory_errors, prepare_net
+from attnimg.tasks.device import autocast, memory_errors, place_net
 from attnimg.tasks.load import load
 from attnimg.tasks.pictures import Picture, apply
 from attnimg.tasks.preprocessing import Normalize, to_float
@@ -78,9 +78,7 @@ class Classifier:
         self._normalize = Normalize.of(header["preprocessing"])
         self._temperature: float = header["temperature"]
         self._attention: str = header["attention"]
-        self._device = choose_device(device)
-        self._dtype = choose_precision(precision, self._device)
-        self._net = prepare_net(net, self._device)
+        self._net, self._device, self._dtype = place_net(net, device, precision)
 
     def __call__(self, images: Picture | Sequence[Picture], topk: int = 5) -> Any:
         """Classify one picture (tuple of `topk` predictions, best first) or a list of them (list of such tuples).

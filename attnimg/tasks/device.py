@@ -91,6 +91,13 @@ def keep_memory() -> None:
         mallopt(_M_ARENA_MAX, 1)
 
 
+def place_net(net: Net, device: str, precision: str) -> tuple[Net, torch.device, torch.dtype]:
+    """Return a net as `prepare_net` makes it, its device and the floating type it runs in, by their names."""
+    chosen = choose_device(device)
+    dtype = choose_precision(precision, chosen)
+    return prepare_net(net, chosen), chosen, dtype
+
+
 def prepare_net(net: Net, device: torch.device) -> Net:
     """Return a copy for inference: batch norms folded into their convolutions, channels-last, on the device.
 

@@ -27,7 +27,7 @@ from attnimg.errors import UsageError
 from attnimg.images.picture import Pixels
 from attnimg.nets.enhancer import MULTIPLE, Seen
 from attnimg.nets.enhancer import Enhancer as Net
-from attnimg.tasks.device import autocast, choose_device, choose_precision, memory_errors, prepare_net
+from attnimg.tasks.device import autocast, memory_errors, place_net
 from attnimg.tasks.exposure import average, expose, look_from_all_sides, squeeze
 from attnimg.tasks.load import load
 from attnimg.tasks.pictures import Picture, apply
@@ -102,9 +102,7 @@ class Enhancer:
         self.model = model
         self._size: int = header["preprocessing"]["size"]
         self._attention: str = header["attention"]
-        self._device = choose_device(device)
-        self._dtype = choose_precision(precision, self._device)
-        self._net = prepare_net(net, self._device)
+        self._net, self._device, self._dtype = place_net(net, device, precision)
         tile = tile or TILES.get(self._device.type, TILES["cpu"])
         self.tile = -(-tile // MULTIPLE) * MULTIPLE
 

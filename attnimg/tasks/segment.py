@@ -28,7 +28,7 @@ from attnimg.attention import Recorder
 from attnimg.datasets.masks import SegmentClass
 from attnimg.images.opencv import memory_errors as opencv_memory_errors
 from attnimg.images.picture import Pixels, to_bytes
-from attnimg.tasks.device import autocast, choose_device, choose_precision, memory_errors, prepare_net
+from attnimg.tasks.device import autocast, memory_errors, place_net
 from attnimg.tasks.load import load
 from attnimg.tasks.pictures import Picture, apply
 from attnimg.tasks.preprocessing import Normalize, to_float
@@ -91,9 +91,7 @@ class Segmenter:
         self._tta = tta
         self._normalize = Normalize.of(header["preprocessing"])
         self._attention: str = header["attention"]
-        self._device = choose_device(device)
-        self._dtype = choose_precision(precision, self._device)
-        self._net = prepare_net(net, self._device)
+        self._net, self._device, self._dtype = place_net(net, device, precision)
 
     def __call__(self, images: Picture | Sequence[Picture]) -> Any:
         """Segment one photo or a list of them: PIL images or RGB arrays H x W x 3, uint8 or uint16.
