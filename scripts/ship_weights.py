@@ -69,7 +69,8 @@ def count_gmac(header: dict[str, Any]) -> float:
     net = build_net(header["architecture"]).eval()
     inputs = [torch.zeros(1, 3, size, size * 4 // 3 if header["task"] == "segment" else size)]
     if header["task"] == "enhance":
-        inputs = [torch.zeros(1, 3, 1024, 1024), torch.zeros(1, 6, size, size), torch.tensor([[0.0, 0.0, 1.0, 1.0]])]
+        whole = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+        inputs = [torch.zeros(1, 3, 1024, 1024), torch.zeros(1, 6, size, size), whole, torch.tensor(0.5)]
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         net(*inputs)
     pixels = inputs[0][0, 0].numel() / 1e6 if header["task"] == "enhance" else 1

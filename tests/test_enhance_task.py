@@ -17,7 +17,7 @@ from attnimg import checkpoints
 from attnimg.errors import Unavailable, UsageError
 from attnimg.nets.build import describe
 from attnimg.tasks.enhance import DETAIL, Enhancer, Settings, load_enhancer
-from attnimg.tasks.exposure import look_from_all_sides, squeeze
+from attnimg.tasks.exposure import look_around, squeeze
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -67,7 +67,7 @@ def test_denoise_is_the_share_kept_of_what_is_smaller_than_detail(denoise: float
     net, pixels = random_enhancing_net(), photo(48, 64, noise=12)
     x = torch.from_numpy(pixels / 255).float().permute(2, 0, 1)[None]
     with torch.no_grad():
-        seen = look_from_all_sides(net, torch.from_numpy(squeeze(pixels, 32)).permute(2, 0, 1)[None])
+        seen = look_around(net, torch.from_numpy(squeeze(pixels, 32)).permute(2, 0, 1)[None])
         bright, added = (t[0].permute(1, 2, 0).double().numpy() for t in net.enhance(x, seen, WHOLE))
     larger = box_mean(added)
     assert np.abs(added - larger).max() > 0.05

@@ -14,16 +14,24 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from attnimg.attention import Recorder
 from attnimg.nets.enhancer import (
+    MEDIUM,
     MOST_GAIN,
+    MOST_STRETCH,
     MULTIPLE,
     Enhancer,
     EnhancerConfig,
+    Gain,
+    Look,
     Modulate,
+    Seen,
     brighten,
+    expose,
     resample,
     shrink,
     spline,
 )
+
+EXPOSURE = torch.tensor(0.6)
 
 
 def test_the_curve_is_the_formula_and_keeps_zero_one_and_order() -> None:
@@ -113,6 +121,50 @@ def test_modulation_is_its_formula() -> None:
         assert torch.allclose(modulate(x, context)[n, c], expected)
 
 
+@pytest.mark.parametrize("mean", [0.2, 0.5, 0.9])
+def test_a_gain_is_stretched_until_the_exposure_is_reached(mean: float) -> None:
+    small, log_gain = noise(4, 32, 32), torch.rand(4, 3, 2, 2) + 0.5
+
+    def exposed(log_gain: Tensor) -> Tensor:
+        return brighten(small, F.interpolate(log_gain, (32, 32), mode="bilinear").exp()).mean((1, 2, 3))
+
+    stretched = expose(log_gain, small, mean, 8.0)
+    assert torch.allclose(exposed(stretched), small.mean((1, 2, 3)).clamp(min=mean), atol=1e-5)  # never darker
+    factor = stretched / log_gain
+    assert torch.allclose(factor, factor[:, :1, :1, :1].expand_as(factor))
+    assert torch.allclose(expose(log_gain, small, 0.9999, 2.0), 2 * log_gain)
+    means = torch.tensor([0.6, 0.7, 0.8, 0.9])
+    assert torch.allclose(exposed(expose(log_gain, small, means[:, None, None, None], 8.0)), means, atol=1e-5)
+    seen = Seen(log_gain, log_gain, log_gain).exposed(small, mean)
+    assert torch.equal(seen.log_gain, expose(log_gain, small, mean, MOST_STRETCH))
+    assert seen.context is seen.features is log_gain
+
+
+def test_before_training_a_photo_becomes_medium_bright_whatever_light_there_was() -> None:
+    look = Look(ENHANCER).eval()
+    for light in (0.1, 0.3, 1.0):
+        x = light * noise(3, 32, 32, 6)
+        gain = look(x).log_gain.exp()
+        assert torch.allclose(brighten(x[:, :3], gain[:, :, :1, :1]).mean((1, 2, 3)), torch.tensor(MEDIUM), atol=1e-3)
+    assert not look(1 - noise(3, 32, 32, 6)).log_gain.any()
+
+
+def test_the_gain_is_its_formula() -> None:
+    torch.manual_seed(0)
+    gain = Gain(5).double()
+    for layer in (gain.here, gain.everywhere):
+        nn.init.normal_(layer.weight)
+        nn.init.normal_(layer.bias)
+    features, context = torch.randn(3, 5, 4, 4, dtype=torch.float64), torch.randn(3, 5, dtype=torch.float64)
+    medium = torch.rand(3, 1, 1, 1, dtype=torch.float64)
+    weights = gain.weights(features, context, medium)
+    for n, colour in np.ndindex(3, 3):
+        here = torch.einsum("c,chw->hw", gain.here.weight[colour, :, 0, 0], features[n])
+        everywhere = gain.everywhere.weight[colour] @ context[n] + gain.everywhere.bias[colour]
+        expected = 1 + (medium[n, 0].exp() - 1) * (here - here.mean() + everywhere).exp()
+        assert torch.allclose(weights[n, colour], expected.clamp(max=MOST_GAIN), rtol=1e-5)
+
+
 @pytest.mark.parametrize("scale", [1.0, 1e3])
 def test_the_gain_never_darkens_and_is_bounded(scale: float) -> None:
     net = make_enhancer()
@@ -134,7 +186,7 @@ def test_a_photo_that_needs_no_light_is_left_alone() -> None:
 
 
 def test_a_recorder_sees_what_the_exposure_is_judged_by_and_changes_nothing() -> None:
-    net, arguments = make_enhancer(), (noise(3, 64, 48), noise(3, 32, 32, 6), WHOLE.expand(3, 4))
+    net, arguments = make_enhancer(), (noise(3, 64, 48), noise(3, 32, 32, 6), WHOLE.expand(3, 4), EXPOSURE)
     with torch.no_grad():
         plain, seen = net(*arguments)
         with Recorder(net) as recorder:
@@ -153,7 +205,7 @@ def test_a_recorder_sees_what_the_exposure_is_judged_by_and_changes_nothing() ->
 def test_any_size_of_whole_sixteens_is_enhanced(size: tuple[int, int]) -> None:
     net = make_enhancer()
     with torch.no_grad():
-        y, seen = net(noise(2, *size), noise(2, 32, 32, 6), WHOLE.expand(2, 4))
+        y, seen = net(noise(2, *size), noise(2, 32, 32, 6), WHOLE.expand(2, 4), EXPOSURE)
     assert y.shape == (2, 3, *size)
     assert y.isfinite().all()
     assert [tuple(part.shape) for part in seen] == [(2, 3, 4, 4), (2, 8), (2, 8, 4, 4)]
@@ -163,33 +215,34 @@ def test_any_size_of_whole_sixteens_is_enhanced(size: tuple[int, int]) -> None:
 def test_the_default_net_has_at_most_2_million_parameters_and_30_gmac_per_megapixel() -> None:
     net, side = Enhancer(EnhancerConfig()).eval(), 128
 
-    def count(*arguments: Tensor) -> float:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            net(*arguments) if len(arguments) == 3 else net.look(*arguments)
-        return counter.get_total_flops() / 2
-
-    look = count(noise(1, 128, 128, 6))
-    tile = count(noise(1, side, side), noise(1, 128, 128, 6), WHOLE) - look
+    with torch.no_grad():
+        with FlopCounterMode(display=False) as looking:
+            seen = net.look(noise(1, 128, 128, 6))
+        with FlopCounterMode(display=False) as restoring:
+            net.enhance(noise(1, side, side), seen, WHOLE)
+    look, tile = (counter.get_total_flops() / 2 for counter in (looking, restoring))
     assert sum(p.numel() for p in net.parameters()) <= 2_000_000
     assert look + tile * 1e6 / side**2 <= 30e9
 
 
 def test_half_precision_is_close_to_full() -> None:
-    net, arguments = make_enhancer(), (noise(2, 64, 64), noise(2, 32, 32, 6), WHOLE.expand(2, 4))
+    net, arguments = make_enhancer(), (noise(2, 64, 64), noise(2, 32, 32, 6), WHOLE.expand(2, 4), EXPOSURE)
     with torch.no_grad():
         full, seen = net(*arguments)
         with torch.autocast("cpu", torch.bfloat16):
             half, rounded = net(*arguments)
     assert half.dtype == rounded.log_gain.dtype == torch.float32
     assert (rounded.log_gain - seen.log_gain).abs().max() < 0.1
-    assert (half - full).abs().mean() < 0.01
-    assert (half - full).abs().max() < 0.1
+    assert (half - full).abs().mean() < 0.03 * full.std()
+    assert (half - full).abs().max() < 0.3 * full.std()
 
 
-def test_the_gradient_reaches_every_parameter() -> None:
+def test_each_branch_learns_from_its_own() -> None:
     net = make_enhancer().train()
-    y, _ = net(noise(2, 64, 48), noise(2, 32, 32, 6), WHOLE.expand(2, 4))
+    y, seen = net(noise(2, 64, 48), noise(2, 32, 32, 6), WHOLE.expand(2, 4), EXPOSURE)
     y.square().mean().backward()
+    assert not any(p.grad is not None for p in net.look.parameters())
+    seen.log_gain.square().mean().backward()
     silent = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
     silent += [name for name, p in net.named_parameters() if p.grad is not None and not p.grad.any()]
     assert not silent

@@ -9,18 +9,46 @@ from dark_photos import photo
 from numpy.typing import NDArray
 from tiny_nets import random_enhancing_net
 
-from attnimg.tasks.exposure import look_from_all_sides, squeeze
+from attnimg.nets.enhancer import MEDIUM
+from attnimg.tasks.exposure import MOST_CORRECTION, look_around, squeeze
 
 
 def test_a_turned_photo_is_judged_as_the_upright_one() -> None:
     net, small = random_enhancing_net(), torch.from_numpy(squeeze(photo(40, 40), 32)).permute(2, 0, 1)[None]
     with torch.no_grad():
-        upright = look_from_all_sides(net, small)
-        turned = look_from_all_sides(net, torch.rot90(small, 1, (2, 3)).flip(3))
+        upright = look_around(net, small)
+        turned = look_around(net, torch.rot90(small, 1, (2, 3)))
         once = net.look(small)
-    assert torch.allclose(upright.log_gain, torch.rot90(turned.log_gain.flip(3), -1, (2, 3)), atol=1e-4)
+    assert torch.allclose(upright.log_gain, torch.rot90(turned.log_gain, -1, (2, 3)), atol=1e-4)
     assert torch.allclose(upright.context, turned.context, atol=1e-4)
     assert not torch.allclose(upright.log_gain, once.log_gain, atol=1e-3)
+
+
+def test_the_corners_decide_how_far_to_go_and_the_whole_says_where() -> None:
+    net, small = random_enhancing_net(), torch.from_numpy(squeeze(photo(40, 40), 32)).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        found = look_around(net, small).log_gain
+        sides = [net.look(torch.rot90(small, turns, (2, 3))).log_gain for turns in range(4)]
+        whole = sum(torch.rot90(side, -turns, (2, 3)) for turns, side in enumerate(sides)) / 4
+        judged, there = torch.zeros(3), torch.zeros(3)
+        for turns, (top, left) in enumerate([(0, 0), (0, 1), (1, 1), (1, 0)]):  # as a corner comes up by turning
+            part = small[..., 8 * top : 8 * top + 24, 8 * left : 8 * left + 24]
+            judged += net.look(torch.rot90(part, turns, (2, 3))).log_gain.mean((0, 2, 3)) / 4
+            there += whole[..., top : top + 3, left : left + 3].mean((0, 2, 3)) / 4
+    stretch = judged / there
+    assert ((stretch - 1).abs() > 1e-3).all()
+    bounded = stretch.clamp(1 / MOST_CORRECTION, MOST_CORRECTION)
+    assert torch.allclose(found, whole * bounded[:, None, None], atol=1e-4)
+
+
+def test_what_needs_no_light_gets_none_whatever_its_corners_say() -> None:
+    net = random_enhancing_net()
+    small = torch.full((1, 6, 32, 32), 0.9)
+    small[..., :18, :18] = 0.0
+    with torch.no_grad():
+        assert small.mean() > MEDIUM > small[..., :24, :24].mean()
+        assert net.look(small[..., :24, :24]).log_gain.mean() > 0.1
+        assert not look_around(net, small).log_gain.any()
 
 
 def shares(length: int, size: int) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from attnimg.tasks.exposure import squeeze
 from attnimg.training.darkness import darken
-from attnimg.training.enhancement import GLANCE, Enhancement, Kind, PhotoPairs, charbonnier
+from attnimg.training.enhancement import GLANCE, Enhancement, Kind, PhotoPairs, charbonnier, log_error
 from attnimg.training.recipe import Darkness
 
 CPU = torch.device("cpu")
@@ -146,3 +146,12 @@ def test_charbonnier_is_its_formula() -> None:
     x, y = torch.rand(3, 4, dtype=torch.float64), torch.rand(3, 4, dtype=torch.float64)
     expected = np.mean([((a - b) ** 2 + 1e-6) ** 0.5 for a, b in zip(x.flatten(), y.flatten(), strict=True)])
     assert float(charbonnier(x, y)) == pytest.approx(expected)
+
+
+def test_the_error_is_a_hundredth_of_each_photos_decibels_down_to_a_floor() -> None:
+    x, y = torch.rand(3, 3, 8, 8, dtype=torch.float64), torch.rand(3, 3, 8, 8, dtype=torch.float64)
+    expected = [np.log10(1 + np.mean((a - b).numpy() ** 2) / 3e-4) / 10 for a, b in zip(x, y, strict=True)]
+    assert float(log_error(x, y)) == pytest.approx(np.mean(expected))
+    assert float(log_error(x, x)) == 0
+    worse, better = (float(log_error(x, x + step)) for step in (0.2, 0.1))
+    assert 100 * (worse - better) == pytest.approx(20 * np.log10(2), abs=0.2)

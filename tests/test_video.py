@@ -187,9 +187,9 @@ def make_nervous_net(usual: np.ndarray) -> Net:
     net = Net(ENHANCER).eval()
     thumbnail = torch.from_numpy(squeeze(usual, ENHANCER.thumbnail)).permute(2, 0, 1)[None]
     with torch.no_grad():
-        context = net.look(thumbnail).context
-        net.look.gain.everywhere.weight.normal_(std=200, generator=torch.Generator().manual_seed(0))
-        net.look.gain.everywhere.bias.copy_(1.5 - net.look.gain.everywhere(context)[0] + net.look.gain.everywhere.bias)
+        context, judge = net.look(thumbnail).context, net.look.gain.everywhere
+        judge.weight.normal_(std=200, generator=torch.Generator().manual_seed(0))
+        judge.bias.sub_(judge(context)[0])
     return net
 
 

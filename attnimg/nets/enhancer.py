@@ -2,10 +2,10 @@
 amplified.
 
 `look` sees the photo squeezed into a small square, its colours and its grain: how much neighbouring pixels differ tells
-of noise, and so of the light that there was. Self-attention lets each part of it know of all others, and a region
+of noise, and so of the light that there was. It sees it brightened to a medium exposure, as how dark a photo is says
+little of how bright the scene was meant to be. Self-attention lets each part of it know of all others, and a region
 attention decides what the photo's exposure is judged by; it yields a gain per colour and place, whose mean follows
-from what was attended to alone, and a context. A pixel
-x in [0, 1] is then brightened by the curve
+from what was attended to alone, and a context. A pixel x in [0, 1] is then brightened by the curve
 
     y = g x / (1 + (g - 1) x)        g >= 1; slope g in the shadows, 0 and 1 stay where they are
 
@@ -15,7 +15,8 @@ from a quarter of the resolution downwards (pixel unshuffle, Shi et al. 2016, ht
 channels the context scales (FiLM, Perez et al. 2018, https://arxiv.org/abs/1709.07871). It builds the photo anew on a
 smoothed copy, which is easier to learn than to subtract the noise, and what it made weighs 1 - 1/g^2 against what was
 only brightened: a photo that needs no light is left alone. It sees nothing global but through `look`, so that a photo
-can be restored in tiles.
+can be restored in tiles. The two learn apart: `look` from whole photos, `restore` from parts of them that have been
+given the exposure of the truth, as else it would learn by heart how bright the training photos were meant to be.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ from attnimg.nets.backbone import Block, conv_norm
 UNSHUFFLE = 4  # most arithmetic happens at a quarter of the resolution and below
 MULTIPLE = 16  # of the sides that `restore` takes: the U-net's deepest level
 MOST_GAIN = 100.0  # about 7 stops, beyond which little but noise is left of 8 bits
+MEDIUM = 0.5  # mean of the photo that `look` sees; one that is brighter needs no light
+MOST_STRETCH = 4.0  # of the gain's logarithm, to reach an exposure
+BISECTIONS = 24
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,18 @@ class Seen(NamedTuple):
     context: Tensor
     features: Tensor
 
+    def exposed(self, small: Tensor, exposure: Tensor | float) -> Seen:
+        """Return the same with the gain that leads to an exposure, see `expose`."""
+        return self._replace(log_gain=expose(self.log_gain, small, exposure, MOST_STRETCH))
+
 
 class Gain(nn.Module):
-    """Decides where to brighten and how far. A recorder takes it for a mechanism; its map says where light is added."""
+    """Decides where to brighten and how far: what a gain that is the same everywhere would add, times e^c,
+
+        g = 1 + (g_medium - 1) e^c
+
+    where c follows from the features. A recorder takes it for a mechanism; its map says where light is added.
+    """
 
     positional = True
 
@@ -77,23 +90,25 @@ class Gain(nn.Module):
         super().__init__()
         self.here = nn.Conv2d(channels, 3, 1)
         self.everywhere = nn.Linear(channels, 3)
-        for layer in (self.here, self.everywhere):
-            nn.init.zeros_(layer.weight)
-        nn.init.constant_(self.everywhere.bias, 1.5)
+        for start in (self.here.weight, self.everywhere.weight, self.everywhere.bias):
+            nn.init.zeros_(start)
 
-    def weights(self, features: Tensor, context: Tensor) -> Tensor:
+    def weights(self, features: Tensor, context: Tensor, medium: Tensor) -> Tensor:
         """Return the gains, N x 3 x G x G, from 1 to `MOST_GAIN`."""
-        return self.forward(features, context).exp()
+        return self.forward(features, context, medium).exp()
 
-    def map(self, features: Tensor, context: Tensor) -> Tensor:
+    def map(self, features: Tensor, context: Tensor, medium: Tensor) -> Tensor:
         """Return 1 - 1/g, mean over the colours, N x G x G: 0 where nothing is added, 0.5 where light is doubled."""
-        return (1 - 1 / self.weights(features, context)).mean(1)
+        return (1 - 1 / self.weights(features, context, medium)).mean(1)
 
-    def forward(self, features: Tensor, context: Tensor) -> Tensor:
-        """Return the logarithms of the gains, N x 3 x G x G, of features N x C x G x G and context N x C."""
+    def forward(self, features: Tensor, context: Tensor, medium: Tensor) -> Tensor:
+        """Return the logarithms of the gains, N x 3 x G x G.
+
+        features: N x C x G x G. context: N x C. medium: N x 1 x 1 x 1, ln g_medium.
+        """
         here = self.here(features)
-        gain = here - here.mean((2, 3), keepdim=True) + self.everywhere(context)[..., None, None]
-        return F.softplus(gain.float()).clamp(max=math.log(MOST_GAIN))
+        change = here - here.mean((2, 3), keepdim=True) + self.everywhere(context)[..., None, None]
+        return F.softplus(change.float() + medium.expm1().log()).clamp(max=math.log(MOST_GAIN))
 
 
 class Look(nn.Module):
@@ -116,10 +131,12 @@ class Look(nn.Module):
 
     def forward(self, x: Tensor) -> Seen:
         """x: whole photos squeezed to N x 6 x S x S, colours and grain, in [0, 1]."""
-        seen = torch.cat([x[:, :3], (1 + 255 * x).log() / math.log(256)], 1)  # the second spreads the shadows
-        features = self.blocks(self.stem(seen))  # (N, C, G, G)
+        colours = x[:, :3]
+        medium = expose(torch.ones_like(x[:, :1, :1, :1]), colours, MEDIUM, math.log(MOST_GAIN))  # (N, 1, 1, 1)
+        spread = (1 + 255 * x).log() / math.log(256)  # which shows the shadows as they were
+        features = self.blocks(self.stem(torch.cat([brighten(colours, medium.exp()), spread], 1)))  # (N, C, G, G)
         context = self.attention(features).mean((2, 3))  # (N, C)
-        return Seen(self.gain(features, context), context, features)
+        return Seen(self.gain(features, context, medium), context, features)
 
 
 class Modulate(nn.Module):
@@ -216,13 +233,16 @@ class Enhancer(nn.Module):
         self.look = Look(config)
         self.restore = Restore(config)
 
-    def forward(self, x: Tensor, thumbnails: Tensor, box: Tensor) -> tuple[Tensor, Seen]:
-        """Look at M whole photos and enhance tiles of the first N of them, as `look` and `enhance` do.
+    def forward(self, x: Tensor, thumbnails: Tensor, box: Tensor, exposure: Tensor) -> tuple[Tensor, Seen]:
+        """Look at M whole photos and enhance tiles of the first N of them at a given exposure: for training.
 
-        Returns the tiles, not yet cut to [0, 1], and what was seen of all M photos.
+        x, box: as of `enhance`. thumbnails: as of `Look`. exposure: N x 1 x 1 x 1, the mean that the whole photos are
+        to be brightened to. Returns the tiles, not yet cut to [0, 1], and what was seen of all M photos; no gradient
+        flows from the first to `look`.
         """
         seen = self.look(thumbnails)
-        bright, added = self.enhance(x, Seen(*(part[: len(x)] for part in seen)), box)
+        own = Seen(*(part[: len(x)].detach() for part in seen))
+        bright, added = self.enhance(x, own.exposed(thumbnails[: len(x), :3], exposure), box)
         return bright + added, seen
 
     def enhance(self, x: Tensor, seen: Seen, box: Tensor) -> tuple[Tensor, Tensor]:
@@ -245,6 +265,22 @@ class Enhancer(nn.Module):
 def brighten(x: Tensor, gain: Tensor) -> Tensor:
     """Return g x / (1 + (g - 1) x), in [0, 1] for x in [0, 1]."""
     return gain * x / (1 + (gain - 1) * x)
+
+
+def expose(log_gain: Tensor, small: Tensor, exposure: Tensor | float, most: float) -> Tensor:
+    """Stretch the gain so that the photos' mean becomes `exposure`, as nearly as it can without darkening any.
+
+    log_gain: N x 1 or 3 x G x G, to be stretched by 0 to `most`. small: N x 3 x S x S, the photos' small copies, in
+    [0, 1]. exposure: one for all, or N x 1 x 1 x 1.
+    """
+    gain = F.interpolate(log_gain, small.shape[2:], mode="bilinear")
+    low = torch.zeros(len(small), 1, 1, 1, device=small.device)
+    high = torch.full_like(low, most)
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        dark = brighten(small, (gain * middle).exp()).mean((1, 2, 3), keepdim=True) < exposure
+        low, high = torch.where(dark, middle, low), torch.where(dark, high, middle)
+    return log_gain * low
 
 
 def spline(begin: Tensor, end: Tensor, length: int, cells: int) -> Tensor:

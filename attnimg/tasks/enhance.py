@@ -28,7 +28,7 @@ from attnimg.images.picture import Pixels
 from attnimg.nets.enhancer import MULTIPLE, Seen
 from attnimg.nets.enhancer import Enhancer as Net
 from attnimg.tasks.device import autocast, memory_errors, place_net
-from attnimg.tasks.exposure import average, expose, look_from_all_sides, squeeze
+from attnimg.tasks.exposure import average, look_around, squeeze
 from attnimg.tasks.load import load
 from attnimg.tasks.pictures import Picture, apply
 
@@ -144,10 +144,10 @@ class Enhancer:
         """Judge the exposure of whole photos by their small copies; `restore` applies it."""
         small = torch.from_numpy(np.stack(thumbnails)).to(self._device).permute(0, 3, 1, 2)
         with torch.inference_mode(), autocast(self._device, self._dtype):
-            seen = look_from_all_sides(self._net, small)
+            seen = look_around(self._net, small)
         if settings.exposure is None:
             return seen
-        return seen._replace(log_gain=expose(seen.log_gain, small[:, :3], settings.exposure))
+        return seen.exposed(small[:, :3], settings.exposure)
 
     def restore(self, photos: Sequence[Pixels], seen: Seen, settings: Settings) -> list[Pixels]:
         """Enhance photos of one shape, H x W x 3, by what was seen of them, tile by tile.

@@ -9,16 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from attnimg.images.opencv import memory_errors
 from attnimg.images.picture import Pixels
-from attnimg.nets.enhancer import Enhancer, Seen, brighten
+from attnimg.nets.enhancer import Enhancer, Seen
 
 ROWS = 16  # of a photo in floats at once, which a core keeps at hand
-BISECTIONS = 24
-MOST_STRETCH = 4.0  # of the gain's logarithm, to reach an exposure
-SIDES = [(turns, mirrored) for turns in range(4) for mirrored in (False, True)]
+SIDES = 4
+MOST_CORRECTION = 1.2  # of the logarithm of the gain, by what the corners say
 
 
 @memory_errors()
@@ -43,36 +41,40 @@ def squeeze(pixels: Pixels, size: int) -> NDArray[np.float32]:
     return np.dstack(squeezed) / np.float32(np.iinfo(pixels.dtype).max)
 
 
-def look_from_all_sides(net: Enhancer, small: Tensor) -> Seen:
-    """Look at photos as they are, turned and mirrored, N x 6 x S x S, and average what is seen.
+def look_around(net: Enhancer, small: Tensor) -> Seen:
+    """Look at photos, N x 6 x S x S, from all four sides and at their corners, and join what is seen.
 
-    Which side is up tells little of the light, so the eight judgements differ by their errors, which partly cancel:
-    0.1 dB on LOL's validation pairs, for a few milliseconds.
+    Which side is up tells little of the light, so the four judgements differ by their errors, which partly cancel: they
+    are averaged. How far to go is decided by the four corners, three quarters as wide and high as the photo and each
+    judged as if it were one; on LOL's validation pairs that is 0.3 dB nearer, for a few milliseconds.
     """
-    views = torch.cat([torch.rot90(small.flip(3) if mirrored else small, turns, (2, 3)) for turns, mirrored in SIDES])
-    return Seen(*(average(part) for part in net.look(views.contiguous(memory_format=torch.channels_last))))
+    sides = turn(small)
+    judged = level(net.look(corner(sides)).log_gain)
+    seen = Seen(*(average(part) for part in net.look(sides)))  # the last look, whose map a recorder keeps
+    stretch = judged / level(corner(turn(seen.log_gain))).clamp(min=1e-6)
+    return seen._replace(log_gain=seen.log_gain * stretch.clamp(1 / MOST_CORRECTION, MOST_CORRECTION))
+
+
+def turn(grid: Tensor) -> Tensor:
+    """Return grids over photos, N x C x G x G, as seen from all sides, 4N x C x G x G."""
+    sides = torch.cat([torch.rot90(grid, turns, (2, 3)) for turns in range(SIDES)])
+    return sides.contiguous(memory_format=torch.channels_last)
+
+
+def corner(grid: Tensor) -> Tensor:
+    """Return the upper left of N x C x G x G, three quarters of its sides long."""
+    side = -(-3 * grid.shape[-1] // 4)
+    return grid[..., :side, :side].contiguous(memory_format=torch.channels_last)
+
+
+def level(log_gain: Tensor) -> Tensor:
+    """Return what grids from all sides, 4N x C x G x G, say on average of each photo, N x C x 1 x 1."""
+    return average(log_gain.mean((2, 3), keepdim=True))
 
 
 def average(seen: Tensor) -> Tensor:
-    """Average what was seen from all sides, 8N x ...: vectors as they are, grids (their last two axes) turned back."""
-    views = list(seen.chunk(len(SIDES)))
+    """Average what was seen from all sides, 4N x ...: vectors as they are, grids (their last two axes) turned back."""
+    views = seen.chunk(SIDES)
     if seen.ndim > 2:
-        for i, (turns, mirrored) in enumerate(SIDES):
-            upright = torch.rot90(views[i], -turns, (-2, -1))
-            views[i] = upright.flip(-1) if mirrored else upright
+        views = tuple(torch.rot90(view, -turns, (-2, -1)) for turns, view in enumerate(views))
     return torch.stack(views).mean(0)
-
-
-def expose(log_gain: Tensor, small: Tensor, exposure: float) -> Tensor:
-    """Stretch the gain so that the photos' mean becomes `exposure`, as nearly as it can without darkening any.
-
-    log_gain: N x 3 x G x G. small: N x 3 x S x S, the photos' small copies, in [0, 1].
-    """
-    gain = F.interpolate(log_gain, small.shape[2:], mode="bilinear")
-    low = torch.zeros(len(small), 1, 1, 1, device=small.device)
-    high = torch.full_like(low, MOST_STRETCH)
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        dark = brighten(small, (gain * middle).exp()).mean((1, 2, 3), keepdim=True) < exposure
-        low, high = torch.where(dark, middle, low), torch.where(dark, high, middle)
-    return log_gain * low

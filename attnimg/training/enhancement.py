@@ -27,6 +27,7 @@ from attnimg.training.photos import Photos
 from attnimg.training.recipe import EnhanceRecipe
 
 EPSILON = 1e-3  # of Charbonnier's loss: below a quarter of an 8-bit step it is a square
+FLOOR = 3e-4  # mean squared error, 35 dB, below which little is gained by a better exposure
 GLANCE = 16  # cells along a side, in which the brightness of the whole photo is compared
 
 
@@ -53,11 +54,11 @@ class Enhancement:
     UsageError: a photo is smaller than the crops.
     """
 
-    score = "ssim"  # PSNR says more of how bright a few scenes were meant to be, and swings from epoch to epoch
-
     def __init__(self, recipe: EnhanceRecipe, train: PhotoPairs, validation: PhotoPairs) -> None:
         self.recipe, self.train, self.validation = recipe, train, validation
         self.examples = len(train.normal) * recipe.crops
+        # PSNR says more of how bright a few scenes were meant to be, and swings from epoch to epoch.
+        self.score = "ssim" if "restore" in recipe.learns else "psnr"
         smallest = min(min(size) for size in train.normal.sizes)
         if smallest < recipe.size:
             raise UsageError(f"A photo has a side of {smallest} pixels, and crops have {recipe.size}. Lower --size.")
@@ -66,10 +67,12 @@ class Enhancement:
         """Return random crops, where they lie, and squeezed wholes of examples, on the device.
 
         given, wanted: N x S x S x 3 uint8. boxes: N x 4. given_whole: M x T x T x 6 float in [0, 1], as `squeeze` makes
-        them, M = N (1 + glances); wanted_whole: M x GLANCE x GLANCE x 3 uint8; kinds: M. The first N are the crops'.
+        them; wanted_whole: M x GLANCE x GLANCE x 3 uint8; kinds: M. The first N are the crops', and M is N (1 +
+        glances), or N where `look` does not learn.
         """
         photos = len(self.train.normal)
-        others = torch.randint(photos, (self.recipe.glances * len(indices),)).tolist()
+        glances = self.recipe.glances if "look" in self.recipe.learns else 0
+        others = torch.randint(photos, (glances * len(indices),)).tolist()
         drawn = [self._draw(i % photos, device) for i in indices + others]
         crops = [self._crop(given, wanted) for given, wanted, _ in drawn[: len(indices)]]
         given_wholes = [squeeze(given, self.recipe.net.thumbnail) for given, *_ in drawn]
@@ -109,12 +112,13 @@ class Enhancement:
         return dark[0].mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
 
     def loss(self, net: nn.Module, batch: tuple[Tensor, ...], size: int) -> Tensor:
-        """Return the mean loss of one augmented batch: Charbonnier and 1 - SSIM of the crops, and of the wholes."""
+        """Return the mean loss of one augmented batch: Charbonnier and 1 - SSIM of the crops, and the wholes' error."""
         recipe = self.recipe
         with torch.no_grad():
             size -= size % MULTIPLE  # crops grow in smaller steps than the net can take
             x, wanted, whole, wanted_whole, box = self._augment(batch, size)
-        y, seen = net(x, whole, box)
+        cast(Net, net).look.train("look" in recipe.learns)  # statistics that are finished stay
+        y, seen = net(x, whole, box, wanted_whole[: len(x)].mean((1, 2, 3), keepdim=True))
         loss = charbonnier(y, wanted) + recipe.glance * self._glance(seen, whole[:, :3], wanted_whole)
         return loss + recipe.ssim * 2 * ssim_loss(y.clamp(0, 1), wanted, 11)  # Kornia's is (1 - SSIM) / 2
 
@@ -138,7 +142,7 @@ class Enhancement:
     def _glance(seen: Seen, whole: Tensor, wanted: Tensor) -> Tensor:
         """Compare the whole photo's brightness, before it is restored, cell by cell: crops never show it."""
         gain = F.interpolate(seen.log_gain, whole.shape[2:], mode="bilinear").exp()
-        return charbonnier(F.adaptive_avg_pool2d(brighten(whole, gain), GLANCE), wanted)
+        return log_error(F.adaptive_avg_pool2d(brighten(whole, gain), GLANCE), wanted)
 
     def header(self) -> dict[str, Any]:
         """Return what a weight file's header says for the predictor."""
@@ -164,3 +168,13 @@ class Enhancement:
 def charbonnier(x: Tensor, y: Tensor) -> Tensor:
     """Mean of sqrt((x - y)^2 + eps^2), a smooth L1 (Charbonnier et al. 1994)."""
     return ((x - y).square() + EPSILON**2).sqrt().mean()
+
+
+def log_error(x: Tensor, y: Tensor) -> Tensor:
+    """Mean over photos of lg(1 + MSE / floor) / 10: above the floor, a hundredth for each dB of PSNR.
+
+    How bright a scene was meant to be cannot be known for sure. This loss prefers being right on most photos to being
+    half wrong on all; its likes are used for PSNR by Chen et al. 2021, https://arxiv.org/abs/2105.06086.
+    """
+    error = (x - y).square().mean((1, 2, 3))
+    return (1 + error / FLOOR).log10().mean() / 10

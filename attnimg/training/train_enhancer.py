@@ -18,7 +18,7 @@ from attnimg.nets.build import build_net, describe, read_architecture
 from attnimg.nets.enhancer import EnhancerConfig
 from attnimg.training.enhancement import Enhancement, PhotoPairs
 from attnimg.training.photos import keep_photos
-from attnimg.training.recipe import EnhanceRecipe
+from attnimg.training.recipe import BRANCHES, EnhanceRecipe
 from attnimg.training.run import Options, Run, describe_training, round_weights
 
 
@@ -41,7 +41,9 @@ def train_enhancer(
     if len(train) * recipe.crops < recipe.batch_size:
         raise UsageError(f"{len(train)} photos do not fill a batch of {recipe.batch_size}; lower --batch-size.")
     start = run.read_start("enhance")
-    if start is not None:
+    if start is None:
+        recipe = dataclasses.replace(recipe, learns=tuple(b for b in BRANCHES if b in {"look", *recipe.learns}))
+    else:
         recipe = dataclasses.replace(recipe, net=cast(EnhancerConfig, read_architecture(start[0]["architecture"])))
     recipe = dataclasses.replace(recipe, precision=run.precision)
     run.options.say(f"{len(train)} training and {len(validation)} validation photos")
@@ -52,6 +54,8 @@ def train_enhancer(
     net = build_net(describe(recipe.net))
     if start is not None:
         net.load_state_dict(start[1])
+    for branch in BRANCHES:
+        net.get_submodule(branch).requires_grad_(branch in recipe.learns)
     task = Enhancement(recipe, parts[0], parts[1])
     trained = run.fit(task, net, recipe)
     if trained is None:

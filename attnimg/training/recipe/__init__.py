@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from attnimg.training.recipe.classify import Augmentation, ClassifyRecipe
 from attnimg.training.recipe.common import Recipe
-from attnimg.training.recipe.enhance import Darkness, EnhanceRecipe
+from attnimg.training.recipe.enhance import BRANCHES, Darkness, EnhanceRecipe
 from attnimg.training.recipe.files import RECIPES, dump_toml, load_recipe
 from attnimg.training.recipe.segment import SceneAugmentation, SegmentRecipe
 
 __all__ = [
+    "BRANCHES",
     "RECIPES",
     "Augmentation",
     "ClassifyRecipe",

@@ -8,6 +8,8 @@ from typing import ClassVar
 from attnimg.nets.enhancer import MULTIPLE, EnhancerConfig
 from attnimg.training.recipe.common import Recipe
 
+BRANCHES = ("look", "restore")
+
 
 @dataclass(frozen=True)
 class Darkness:
@@ -31,18 +33,21 @@ class Darkness:
 class EnhanceRecipe(Recipe):
     """A run of an enhancer.
 
-    size, start_size: side of the crops, multiples of 16. crops: from each photo per epoch. window: smallest share of a
-    photo's sides that is taken for a whole photo. glances: photos that are only looked at, for each that is restored:
-    judging exposure is cheap and wants many. exposure: dark photos are
-    made brighter or darker by up to this many stops. bright: share of the examples that are photos in normal light,
-    which are to stay as they are. synthetic: share that are such photos, darkened. ssim, glance: weights, beside
-    Charbonnier's of 1, of the losses 1 - SSIM and of the brightness of the whole photo before it is restored.
+    learns: the branches of the net that are trained; the other stays as the net to start from has it (without one,
+    `look` learns in any case). They do not need each other to learn, and `look` is done much sooner. size, start_size:
+    side of the crops, multiples of 16. crops: from each photo per epoch. window: smallest share of a photo's sides that
+    is taken for a whole photo. glances: photos that are only looked at, for each that is restored, while `look` learns:
+    judging exposure is cheap and wants many. exposure: dark photos are made brighter or darker by up to this many
+    stops. bright: share of the examples that are photos in normal light, which are to stay as they are. synthetic:
+    share that are such photos, darkened. ssim, glance: weights, beside Charbonnier's of 1, of the losses 1 - SSIM and
+    of the error of the whole photo's brightness before it is restored.
     """
 
     task: ClassVar[str] = "enhance"
 
     net: EnhancerConfig = field(default_factory=EnhancerConfig)
     darkness: Darkness = field(default_factory=Darkness)
+    learns: tuple[str, ...] = BRANCHES
     epochs: int = 40
     size: int = 192
     start_size: int = 192
@@ -65,6 +70,7 @@ class EnhanceRecipe(Recipe):
         """Return what must hold, as sentences, and whether it does."""
         return super().rules() | {
             f"sizes must be multiples of {MULTIPLE}": self.size % MULTIPLE == self.start_size % MULTIPLE == 0,
+            f"learns must name {' or '.join(BRANCHES)}": set() < set(self.learns) <= set(BRANCHES),
             "crops must be at least 1": self.crops >= 1,
             "glances must be at least 0": self.glances >= 0,
             "window must be above 0 and at most 1": 0 < self.window <= 1,
