@@ -15,6 +15,7 @@ from tiny_training import ENHANCE, is_parameter, read_log
 from attnimg import checkpoints
 from attnimg.datasets.pairs import find_pairs
 from attnimg.errors import UsageError
+from attnimg.nets.enhancer import Enhancer
 from attnimg.tasks.enhance import load_enhancer
 from attnimg.training.photos import keep_photos
 from attnimg.training.recipe import EnhanceRecipe, load_recipe
@@ -26,9 +27,9 @@ def test_a_run_learns_and_its_file_enhances(pairs: Path, tmp_path: Path) -> None
     path = train_enhancer(recipe, pairs, tmp_path, device="cpu")
     rows = read_log(tmp_path)
     assert len(rows) == 12
-    assert float(rows[-1]["ssim"]) > float(rows[0]["ssim"]) + 0.1
-    assert float(rows[-1]["psnr"]) > float(rows[0]["psnr"]) + 0.5  # a medium exposure, where it begins, is near
-    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    assert float(rows[-1]["ssim"]) > float(rows[0]["ssim"]) + 0.01
+    assert float(rows[-1]["psnr"]) > float(rows[0]["psnr"]) + 1  # a medium exposure, where it begins, is near
+    assert float(rows[-1]["loss"]) < 0.9 * float(rows[0]["loss"])
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     enhancer = load_enhancer(str(path), device="cpu")
     dark, bright = (np.asarray(Image.open(pairs / "val" / light / "00.png")) for light in ("low", "normal"))
@@ -111,11 +112,21 @@ def test_a_branch_that_does_not_learn_stays_as_it_is(pairs: Path, tmp_path: Path
     restore = dataclasses.replace(ENHANCE, learns=("restore",))
     both = train_enhancer(restore, pairs, tmp_path / "both", device="cpu", start_from=str(looking))
     before, after = (checkpoints.read(path)[1] for path in (looking, both))
-    assert not before["restore.outlet.weight"].any()
+    torch.manual_seed(look.seed)
+    fresh = checkpoints.halve(Enhancer(ENHANCE.net).state_dict())
+    assert {name.partition(".")[0] for name in fresh if not torch.equal(fresh[name], before[name])} == {"look"}
     changed = {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
     assert changed
     assert not [name for name in changed if name.startswith("look.")], "its statistics neither"
-    figures = {f["name"]: f["value"] for f in checkpoints.read_header(looking)["figures"]}
-    assert figures["psnr"] == pytest.approx(max(float(row["psnr"]) for row in read_log(tmp_path / "look")), abs=0.1)
-    train_enhancer(restore, pairs, tmp_path / "alone", device="cpu")
-    assert load_recipe(str(tmp_path / "alone" / "recipe.toml"), EnhanceRecipe).learns == ("look", "restore")
+
+
+def test_without_a_net_to_start_from_the_look_learns_too_and_either_run_is_resumed(pairs: Path, tmp_path: Path) -> None:
+    restore, said = dataclasses.replace(ENHANCE, learns=("restore",)), []
+    first = train_enhancer(restore, pairs, tmp_path / "alone", device="cpu", steps=1, say=said.append)
+    assert "Without --from, the look learns too" in said[0]
+    train_enhancer(restore, pairs, tmp_path / "onwards", device="cpu", steps=1, start_from=str(first))
+    for name, learns in {"alone": ("look", "restore"), "onwards": ("restore",)}.items():
+        recipe = load_recipe(str(tmp_path / name / "recipe.toml"), EnhanceRecipe)
+        assert recipe.learns == learns
+        train_enhancer(recipe, pairs, tmp_path / name, device="cpu", resume=True)
+        assert len(read_log(tmp_path / name)) == 2

@@ -4,8 +4,9 @@ amplified.
 `look` sees the photo squeezed into a small square, its colours and its grain: how much neighbouring pixels differ tells
 of noise, and so of the light that there was. It sees it brightened to a medium exposure, as how dark a photo is says
 little of how bright the scene was meant to be. Self-attention lets each part of it know of all others, and a region
-attention decides what the photo's exposure is judged by; it yields a gain per colour and place, whose mean follows
-from what was attended to alone, and a context. A pixel x in [0, 1] is then brightened by the curve
+attention decides what the photo's exposure is judged by; it yields a gain per colour and place, which goes from that of
+the medium exposure as far up or down as what was attended to says, and a context. A pixel x in [0, 1] is then
+brightened by the curve
 
     y = g x / (1 + (g - 1) x)        g >= 1; slope g in the shadows, 0 and 1 stay where they are
 
@@ -15,8 +16,8 @@ from a quarter of the resolution downwards (pixel unshuffle, Shi et al. 2016, ht
 channels the context scales (FiLM, Perez et al. 2018, https://arxiv.org/abs/1709.07871). It builds the photo anew on a
 smoothed copy, which is easier to learn than to subtract the noise, and what it made weighs 1 - 1/g^2 against what was
 only brightened: a photo that needs no light is left alone. It sees nothing global but through `look`, so that a photo
-can be restored in tiles. The two learn apart: `look` from whole photos, `restore` from parts of them that have been
-given the exposure of the truth, as else it would learn by heart how bright the training photos were meant to be.
+can be restored in tiles. The two learn apart: `look` from whole photos, `restore` from parts of photos that were
+brightened to the mean of the truth, as else it would learn by heart how bright the training photos were meant to be.
 """
 
 from __future__ import annotations
@@ -36,7 +37,6 @@ UNSHUFFLE = 4  # most arithmetic happens at a quarter of the resolution and belo
 MULTIPLE = 16  # of the sides that `restore` takes: the U-net's deepest level
 MOST_GAIN = 100.0  # about 7 stops, beyond which little but noise is left of 8 bits
 MEDIUM = 0.5  # mean of the photo that `look` sees; one that is brighter needs no light
-MOST_STRETCH = 4.0  # of the gain's logarithm, to reach an exposure
 BISECTIONS = 14  # which leave less than 1/1000 of brightness
 
 
@@ -73,15 +73,16 @@ class Seen(NamedTuple):
 
     def exposed(self, small: Tensor, exposure: Tensor | float) -> Seen:
         """Return the same with the gain that leads to an exposure, see `expose`."""
-        return self._replace(log_gain=expose(self.log_gain, small, exposure, MOST_STRETCH))
+        return self._replace(log_gain=expose(self.log_gain, small, exposure))
 
 
 class Gain(nn.Module):
-    """Decides where to brighten and how far: what a gain that is the same everywhere would add, times e^c,
+    """Decides where to brighten and how far, by a change c that follows from the features:
 
         g = 1 + (g_medium - 1) e^c
 
-    where c follows from the features. A recorder takes it for a mechanism; its map says where light is added.
+    where g_medium is the gain that brings the whole photo to the medium exposure; 1, and so g, where it has that. A
+    recorder takes it for a mechanism; its map says where light is added.
     """
 
     positional = True
@@ -133,7 +134,7 @@ class Look(nn.Module):
         """x: whole photos squeezed to N x 6 x S x S, colours and grain, in [0, 1]."""
         colours = x[:, :3]
         some = colours[..., ::2, ::2]  # of the pixels suffice for a mean
-        medium = expose(torch.ones_like(x[:, :1, :1, :1]), some, MEDIUM, math.log(MOST_GAIN))  # (N, 1, 1, 1)
+        medium = expose(torch.zeros_like(x[:, :1, :1, :1]), some, MEDIUM)  # (N, 1, 1, 1)
         spread = (1 + 255 * x).log() / math.log(256)  # which shows the shadows as they were
         features = self.blocks(self.stem(torch.cat([brighten(colours, medium.exp()), spread], 1)))  # (N, C, G, G)
         context = self.attention(features).mean((2, 3))  # (N, C)
@@ -203,7 +204,8 @@ class Restore(nn.Module):
             inputs = width
         self.around = nn.Conv2d(context, inputs, 1)
         self.outlet = nn.Conv2d(shallow, 3 * UNSHUFFLE**2, 3, padding=1)
-        nn.init.zeros_(self.outlet.weight)
+        for start in self.outlet.parameters():
+            nn.init.zeros_(start)
 
     def forward(self, bright: Tensor, log_gain: Tensor, around: Tensor, context: Tensor) -> Tensor:
         """Return photos without noise and casts, N x 3 x H x W, about in [0, 1].
@@ -268,20 +270,21 @@ def brighten(x: Tensor, gain: Tensor) -> Tensor:
     return gain * x / (1 + (gain - 1) * x)
 
 
-def expose(log_gain: Tensor, small: Tensor, exposure: Tensor | float, most: float) -> Tensor:
-    """Stretch the gain so that the photos' mean becomes `exposure`, as nearly as it can without darkening any.
+def expose(log_gain: Tensor, small: Tensor, exposure: Tensor | float) -> Tensor:
+    """Multiply gains so that the photos' mean becomes `exposure`, as nearly as gains from 1 to `MOST_GAIN` can.
 
-    log_gain: N x 1 or 3 x G x G, to be stretched by 0 to `most`. small: N x 3 x S x S, the photos' small copies, in
-    [0, 1]. exposure: one for all, or N x 1 x 1 x 1.
+    log_gain: N x 1 or 3 x G x G. small: N x 3 x S x S, the photos' small copies, in [0, 1]. exposure: one for all, or
+    N x 1 x 1 x 1.
     """
-    gain = F.interpolate(log_gain, small.shape[2:], mode="bilinear")
-    low = torch.zeros(len(small), 1, 1, 1, device=small.device)
-    high = torch.full_like(low, most)
+    most = math.log(MOST_GAIN)
+    fine = F.interpolate(log_gain, small.shape[2:], mode="bilinear")
+    high = torch.full((len(small), 1, 1, 1), most, device=small.device)
+    low = -high
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        dark = brighten(small, (gain * middle).exp()).mean((1, 2, 3), keepdim=True) < exposure
+        dark = brighten(small, (fine + middle).clamp(0, most).exp()).mean((1, 2, 3), keepdim=True) < exposure
         low, high = torch.where(dark, middle, low), torch.where(dark, high, middle)
-    return log_gain * low
+    return (log_gain + low).clamp(0, most)
 
 
 def spline(begin: Tensor, end: Tensor, length: int, cells: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import cv2
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from attnimg.images.opencv import memory_errors
 from attnimg.images.picture import Pixels
-from attnimg.nets.enhancer import Enhancer, Seen
+from attnimg.nets.enhancer import MOST_GAIN, Enhancer, Seen
 
 ROWS = 16  # of a photo in floats at once, which a core keeps at hand
 SIDES = 4
@@ -52,7 +53,8 @@ def look_around(net: Enhancer, small: Tensor) -> Seen:
     judged = level(net.look(corner(sides)).log_gain)
     seen = Seen(*(average(part) for part in net.look(sides)))  # the last look, whose map a recorder keeps
     stretch = judged / level(corner(turn(seen.log_gain))).clamp(min=1e-6)
-    return seen._replace(log_gain=seen.log_gain * stretch.clamp(1 / MOST_CORRECTION, MOST_CORRECTION))
+    log_gain = seen.log_gain * stretch.clamp(1 / MOST_CORRECTION, MOST_CORRECTION)
+    return seen._replace(log_gain=log_gain.clamp(max=math.log(MOST_GAIN)))
 
 
 def turn(grid: Tensor) -> Tensor:

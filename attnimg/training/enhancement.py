@@ -112,15 +112,22 @@ class Enhancement:
         return dark[0].mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
 
     def loss(self, net: nn.Module, batch: tuple[Tensor, ...], size: int) -> Tensor:
-        """Return the mean loss of one augmented batch: Charbonnier and 1 - SSIM of the crops, and the wholes' error."""
+        """Return the mean loss of one augmented batch, for the branches that learn.
+
+        `look`: the error of the whole photos' brightness; `restore`: Charbonnier and 1 - SSIM of the crops.
+        """
         recipe = self.recipe
         with torch.no_grad():
             size -= size % MULTIPLE  # crops grow in smaller steps than the net can take
             x, wanted, whole, wanted_whole, box = self._augment(batch, size)
         cast(Net, net).look.train("look" in recipe.learns)  # statistics that are finished stay
         y, seen = net(x, whole, box, wanted_whole[: len(x)].mean((1, 2, 3), keepdim=True))
-        loss = charbonnier(y, wanted) + recipe.glance * self._glance(seen, whole[:, :3], wanted_whole)
-        return loss + recipe.ssim * 2 * ssim_loss(y.clamp(0, 1), wanted, 11)  # Kornia's is (1 - SSIM) / 2
+        loss = torch.zeros((), device=x.device)
+        if "look" in recipe.learns:
+            loss = loss + recipe.glance * self._glance(seen, whole[:, :3], wanted_whole)
+        if "restore" in recipe.learns:  # Kornia's SSIM loss is (1 - SSIM) / 2
+            loss = loss + charbonnier(y, wanted) + recipe.ssim * 2 * ssim_loss(y.clamp(0, 1), wanted, 11)
+        return loss
 
     def _augment(self, batch: tuple[Tensor, ...], size: int) -> tuple[Tensor, ...]:
         given, wanted, box, given_whole, wanted_whole, kinds = batch

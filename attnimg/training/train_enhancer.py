@@ -41,9 +41,10 @@ def train_enhancer(
     if len(train) * recipe.crops < recipe.batch_size:
         raise UsageError(f"{len(train)} photos do not fill a batch of {recipe.batch_size}; lower --batch-size.")
     start = run.read_start("enhance")
-    if start is None:
-        recipe = dataclasses.replace(recipe, learns=tuple(b for b in BRANCHES if b in {"look", *recipe.learns}))
-    else:
+    if start is None and not run.options.resume and "look" not in recipe.learns:
+        run.options.say("Without --from, the look learns too. It is better taught before, by the recipe night-look.")
+        recipe = dataclasses.replace(recipe, learns=BRANCHES)
+    if start is not None:
         recipe = dataclasses.replace(recipe, net=cast(EnhancerConfig, read_architecture(start[0]["architecture"])))
     recipe = dataclasses.replace(recipe, precision=run.precision)
     run.options.say(f"{len(train)} training and {len(validation)} validation photos")
