@@ -13,22 +13,8 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from attnimg.attention import Recorder
-from attnimg.nets.enhancer import (
-    MEDIUM,
-    MOST_GAIN,
-    MULTIPLE,
-    Enhancer,
-    EnhancerConfig,
-    Gain,
-    Look,
-    Modulate,
-    Seen,
-    brighten,
-    expose,
-    resample,
-    shrink,
-    spline,
-)
+from attnimg.nets.enhancer import MULTIPLE, Enhancer, EnhancerConfig, Modulate, resample, shrink, spline
+from attnimg.nets.look import MEDIUM, MOST_GAIN, Gain, Seen, brighten, expose
 
 EXPOSURE = torch.tensor(0.6)
 
@@ -142,8 +128,14 @@ def test_gains_are_multiplied_until_the_exposure_is_reached(mean: float) -> None
     assert seen.context is seen.features is log_gain
 
 
+def test_what_is_darker_than_the_darkest_pairs_still_reaches_a_bright_exposure() -> None:
+    small = torch.full((1, 3, 8, 8), 4 / 255)
+    gain = expose(torch.zeros(1, 3, 2, 2), small, 0.65).exp()
+    assert torch.allclose(brighten(small, gain[..., :1, :1]).mean(), torch.tensor(0.65), atol=2e-3)
+
+
 def test_before_training_a_photo_becomes_medium_bright_whatever_light_there_was() -> None:
-    look = Look(ENHANCER).eval()
+    look = Enhancer(ENHANCER).look.eval()
     for light in (0.1, 0.3, 1.0):
         x = light * noise(3, 32, 32, 6)
         gain = look(x).log_gain.exp()

@@ -9,7 +9,7 @@ from dark_photos import photo
 from numpy.typing import NDArray
 from tiny_nets import random_enhancing_net
 
-from attnimg.nets.enhancer import MEDIUM
+from attnimg.nets.look import MEDIUM
 from attnimg.tasks.exposure import MOST_CORRECTION, look_around, squeeze
 
 

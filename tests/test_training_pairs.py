@@ -10,6 +10,7 @@ import pytest
 import torch
 from kornia.color import rgb_to_linear_rgb
 from numpy.typing import NDArray
+from tiny_nets import make_enhancer
 from tiny_training import ENHANCE, keep_arrays
 from torch import Tensor
 from torch.nn import functional as F
@@ -155,3 +156,18 @@ def test_the_error_is_a_hundredth_of_each_photos_decibels_down_to_a_floor() -> N
     assert float(log_error(x, x)) == 0
     worse, better = (float(log_error(x, x + step)) for step in (0.2, 0.1))
     assert 100 * (worse - better) == pytest.approx(20 * np.log10(2), abs=0.2)
+
+
+def test_the_logarithm_of_the_error_of_what_is_restored_weighs_as_the_recipe_says(tmp_path: Path) -> None:
+    photos, net = keep_arrays(tmp_path, coordinates(64, 80), coordinates(96, 70)), make_enhancer()
+    data, losses = PhotoPairs(photos, photos, (0, 1)), []
+    for weight in (0.0, 2.0):
+        task = Enhancement(dataclasses.replace(ENHANCE, psnr=weight), data, data)
+        torch.manual_seed(0)
+        batch = task.batch([0, 1], CPU)
+        torch.manual_seed(1)
+        losses.append(task.loss(net, batch, 48))
+    torch.manual_seed(1)
+    x, wanted, whole, wanted_whole, box = task._augment(batch, 48)
+    restored, _ = net(x, whole, box, wanted_whole[:2].mean((1, 2, 3), keepdim=True))
+    assert torch.allclose(losses[1] - losses[0], 2 * log_error(restored, wanted), rtol=1e-3)

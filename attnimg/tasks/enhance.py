@@ -25,8 +25,9 @@ from torch.nn import functional as F
 from attnimg.attention import Recorder
 from attnimg.errors import UsageError
 from attnimg.images.picture import Pixels
-from attnimg.nets.enhancer import MULTIPLE, Seen
+from attnimg.nets.enhancer import MULTIPLE
 from attnimg.nets.enhancer import Enhancer as Net
+from attnimg.nets.look import Seen
 from attnimg.tasks.device import autocast, memory_errors, place_net
 from attnimg.tasks.exposure import average, look_around, squeeze
 from attnimg.tasks.load import load

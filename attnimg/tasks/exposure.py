@@ -13,7 +13,8 @@ from torch import Tensor
 
 from attnimg.images.opencv import memory_errors
 from attnimg.images.picture import Pixels
-from attnimg.nets.enhancer import MOST_GAIN, Enhancer, Seen
+from attnimg.nets.enhancer import Enhancer
+from attnimg.nets.look import MOST_GAIN, Seen
 
 ROWS = 16  # of a photo in floats at once, which a core keeps at hand
 SIDES = 4

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnimg.images.picture import Pixels
-from attnimg.nets.enhancer import Seen
+from attnimg.nets.look import Seen
 from attnimg.tasks.enhance import Enhancer, Settings
 
 SECONDS = 1.0  # after which a sight still counts for 1/e

@@ -17,8 +17,9 @@ from torch.nn import functional as F
 
 from attnimg.errors import UsageError
 from attnimg.evaluation.enhancement import EnhancementMetrics
-from attnimg.nets.enhancer import MULTIPLE, Seen, brighten
+from attnimg.nets.enhancer import MULTIPLE
 from attnimg.nets.enhancer import Enhancer as Net
+from attnimg.nets.look import Seen, brighten
 from attnimg.tasks.enhance import Enhancer
 from attnimg.tasks.exposure import squeeze
 from attnimg.tasks.preprocessing import to_float
@@ -27,7 +28,7 @@ from attnimg.training.photos import Photos
 from attnimg.training.recipe import EnhanceRecipe
 
 EPSILON = 1e-3  # of Charbonnier's loss: below a quarter of an 8-bit step it is a square
-FLOOR = 3e-4  # mean squared error, 35 dB, below which little is gained by a better exposure
+FLOOR = 3e-4  # mean squared error, 35 dB, below which little is gained
 GLANCE = 16  # cells along a side, in which the brightness of the whole photo is compared
 
 
@@ -114,7 +115,8 @@ class Enhancement:
     def loss(self, net: nn.Module, batch: tuple[Tensor, ...], size: int) -> Tensor:
         """Return the mean loss of one augmented batch, for the branches that learn.
 
-        `look`: the error of the whole photos' brightness; `restore`: Charbonnier and 1 - SSIM of the crops.
+        `look`: the error of the whole photos' brightness. `restore`: of the crops Charbonnier, 1 - SSIM, and the
+        logarithm of the squared error.
         """
         recipe = self.recipe
         with torch.no_grad():
@@ -127,6 +129,7 @@ class Enhancement:
             loss = loss + recipe.glance * self._glance(seen, whole[:, :3], wanted_whole)
         if "restore" in recipe.learns:  # Kornia's SSIM loss is (1 - SSIM) / 2
             loss = loss + charbonnier(y, wanted) + recipe.ssim * 2 * ssim_loss(y.clamp(0, 1), wanted, 11)
+            loss = loss + recipe.psnr * log_error(y, wanted)
         return loss
 
     def _augment(self, batch: tuple[Tensor, ...], size: int) -> tuple[Tensor, ...]:

@@ -39,8 +39,8 @@ class EnhanceRecipe(Recipe):
     is taken for a whole photo. glances: photos that are only looked at, for each that is restored, while `look` learns:
     judging exposure is cheap and wants many. exposure: dark photos are made brighter or darker by up to this many
     stops. bright: share of the examples that are photos in normal light, which are to stay as they are. synthetic:
-    share that are such photos, darkened. ssim, glance: weights, beside Charbonnier's of 1, of the losses 1 - SSIM and
-    of the error of the whole photo's brightness before it is restored.
+    share that are such photos, darkened. ssim, psnr, glance: weights, beside Charbonnier's of 1, of the losses 1 - SSIM
+    and lg of the squared error, and of the error of the whole photo's brightness before it is restored.
     """
 
     task: ClassVar[str] = "enhance"
@@ -64,6 +64,7 @@ class EnhanceRecipe(Recipe):
     bright: float = 0.05
     synthetic: float = 0.0
     ssim: float = 0.2
+    psnr: float = 0.0
     glance: float = 0.5
 
     def rules(self) -> dict[str, bool]:
