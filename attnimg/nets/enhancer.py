@@ -2,12 +2,12 @@
 amplified.
 
 `look` (`nets/look.py`) sees the photo squeezed into a small square, and yields a gain per colour and place, and a
-context.
-`restore` removes noise and casts from that, by a U-net (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597)
-from a quarter of the resolution downwards (pixel unshuffle, Shi et al. 2016, https://arxiv.org/abs/1609.05158), whose
-channels the context scales (FiLM, Perez et al. 2018, https://arxiv.org/abs/1709.07871). It builds the photo anew on a
-smoothed copy, which is easier to learn than to subtract the noise, and what it made weighs 1 - 1/g^2 against what was
-only brightened: a photo that needs no light is left alone. It sees nothing global but through `look`, so that a photo
+context. `restore` removes noise and casts from what that gain brightened, by a U-net (Ronneberger et al. 2015,
+https://arxiv.org/abs/1505.04597) from a quarter of the resolution downwards (pixel unshuffle, Shi et al. 2016,
+https://arxiv.org/abs/1609.05158), whose channels the context scales (FiLM, Perez et al. 2018,
+https://arxiv.org/abs/1709.07871). It builds the photo anew on a smoothed copy, which is easier to learn than to
+subtract the noise, and what it made weighs 1 - 1/g^2 against what was only brightened: a photo that needs no light is
+left alone. It sees nothing global but through `look`, so that a photo
 can be restored in tiles. The two learn apart: `look` from whole photos, `restore` from parts of photos that were
 brightened to the mean of the truth, as else it would learn by heart how bright the training photos were meant to be.
 """
