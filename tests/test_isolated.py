@@ -166,6 +166,53 @@ def test_a_bug_there_is_a_bug_here(reader: IsolatedReader) -> None:
         reader(Source("x", PurePath("x"), data=5))  # type: ignore[arg-type]
 
 
+FORGED = {
+    "a call": "parts(pickle.dumps(Call()))",
+    "a class that is not ours": "parts(pickle.dumps(pathlib.PurePath('x')))",
+    "an array of objects": "parts(pickle_array('object', (1,)), bytes(8))",
+    "an array too large for its bytes": "parts(pickle_array('uint8', (1 << 40,)), b'x')",
+    "an array that did not come": "parts(pickle_array('uint8', (1,)))",
+    "no pickle": "parts(b'x' * 100)",
+    "too many parts": "struct.pack('!Q', (1 << 64) - 1)",
+    "a part larger than any": "struct.pack('!2Q', 1, (1 << 64) - 1)",
+}
+FORGER = """
+import io, os, pathlib, pickle, socket, struct
+class Call:
+    def __reduce__(self):
+        return os.mkdir, ({path!r},)
+class Array:
+    def __init__(self, *said): self.said = said
+class Pickler(pickle.Pickler):
+    def persistent_id(self, value): return value.said if isinstance(value, Array) else None
+def pickle_array(*said):
+    stream = io.BytesIO()
+    Pickler(stream).dump(Array(*said))
+    return stream.getvalue()
+def parts(*given):
+    return struct.pack(f"!{{1 + len(given)}}Q", len(given), *map(len, given)) + b"".join(given)
+connection = socket.socket(fileno=0)
+connection.sendall(b"r")
+connection.recv(1)
+connection.sendall({answer})
+connection.recv(1 << 20)
+connection.recv(1)
+"""
+
+
+@pytest.mark.parametrize("answer", FORGED)
+def test_a_decoder_that_was_taken_over_cannot_reach_us(
+    answer: str, good: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "reached"
+    program = FORGER.format(path=str(path), answer=FORGED[answer])
+    monkeypatch.setattr("attnimg.images.isolated._PROGRAM", program)
+    with IsolatedReader(1, timeout=20) as reader, pytest.raises(ImageError, match="hostile") as caught:
+        reader(good)
+    assert caught.value.kind == "damaged"
+    assert not path.exists()
+
+
 @needs_proc
 def test_children_hold_no_torch_and_want_no_terminal(reader: IsolatedReader, good: Source) -> None:
     reader(good)

@@ -1,10 +1,12 @@
 """The child of `isolated`: a process that looks into what it is sent until its parent is gone; and what the two say.
 
-A message is the count of its parts, their sizes, and the parts: a pickle, and the arrays that are large as they are.
+A message is the count of its parts, their sizes, and the parts: a pickle, and its arrays as they are. The parent
+unpickles nothing but pictures and the like, so that who takes over a decoder there has not taken over the run.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import resource
@@ -20,9 +22,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from attnimg.errors import ImageError, Kind
 from attnimg.images.colour import from_srgb
+from attnimg.images.metadata import Metadata
 from attnimg.images.picture import Picture
 from attnimg.images.read import read
 from attnimg.images.source import Source
@@ -30,7 +34,7 @@ from attnimg.images.source import Source
 READY = b"r"
 """What a child sends first, once it is warm."""
 
-_INLINE = 1 << 16  # bytes up to which an array goes into the pickle
+_TYPES = {"uint8", "uint16"}  # of arrays
 
 
 class Failure(NamedTuple):
@@ -95,29 +99,75 @@ def _limit_memory() -> None:
 
 def send(connection: socket.socket, message: object, until: float | None = None) -> None:
     """Send a message. until: as in `fill`, and the same errors."""
-    large: list[memoryview] = []
-
-    def keep(buffer: pickle.PickleBuffer) -> bool:
-        raw = buffer.raw()
-        small = raw.nbytes <= _INLINE
-        if not small:
-            large.append(raw)
-        return small
-
-    pickled = pickle.dumps(message, protocol=5, buffer_callback=keep)
-    sizes = [len(pickled), *(part.nbytes for part in large)]
+    stream = io.BytesIO()
+    pickler = _Pickler(stream, protocol=5)
+    pickler.dump(message)
+    parts = [stream.getbuffer(), *(array.data for array in pickler.arrays)]
     _set_timeout(connection, until)
-    connection.sendall(struct.pack(f"!{1 + len(sizes)}Q", len(sizes), *sizes) + pickled)
-    for part in large:
+    connection.sendall(struct.pack(f"!{1 + len(parts)}Q", len(parts), *(part.nbytes for part in parts)))
+    for part in parts:
         connection.sendall(part)
 
 
 def receive(connection: socket.socket, until: float | None = None) -> Any:
-    """Return the next message. until: as in `fill`, and the same errors."""
+    """Return the next message, from a process that is trusted. until: as in `fill`, and the same errors."""
+    return _receive(connection, until, _Unpickler)
+
+
+def receive_answer(connection: socket.socket, until: float | None) -> Any:
+    """Return what a child answers: plain values, a Picture or a Failure.
+
+    until: as in `fill`, and the same errors. UnpicklingError: it answers with anything else.
+    """
+    try:
+        return _receive(connection, until, _AnswerUnpickler)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # as forged bytes raise any
+        raise pickle.UnpicklingError(str(error)) from error
+
+
+class _Pickler(pickle.Pickler):
+    """Leaves arrays out of the pickle, and keeps them, contiguous, in `arrays`."""
+
+    def __init__(self, stream: io.BytesIO, protocol: int) -> None:
+        super().__init__(stream, protocol)
+        self.arrays: list[NDArray[Any]] = []
+
+    def persistent_id(self, value: object) -> tuple[str, tuple[int, ...]] | None:
+        if not isinstance(value, np.ndarray):
+            return None
+        self.arrays.append(np.ascontiguousarray(value))
+        return value.dtype.name, value.shape
+
+
+class _Unpickler(pickle.Unpickler):
+    """Puts the arrays back, which came in the same order."""
+
+    def __init__(self, pickled: memoryview, arrays: list[memoryview]) -> None:
+        super().__init__(io.BytesIO(pickled))
+        self._arrays = iter(arrays)
+
+    def persistent_load(self, pid: tuple[str, tuple[int, ...]]) -> NDArray[Any]:
+        name, shape = pid
+        if name not in _TYPES:
+            raise pickle.UnpicklingError(f"an array of {name}")
+        return np.frombuffer(next(self._arrays), name).reshape(shape)
+
+
+class _AnswerUnpickler(_Unpickler):
+    def find_class(self, module: str, name: str) -> type:
+        for answer in (Picture, Metadata, Failure):
+            if (module, name) == (answer.__module__, answer.__qualname__):
+                return answer
+        raise pickle.UnpicklingError(f"{module}.{name}")
+
+
+def _receive(connection: socket.socket, until: float | None, unpickler: type[_Unpickler]) -> Any:
     (count,) = struct.unpack("!Q", _take(connection, 8, until))
     sizes = struct.unpack(f"!{count}Q", _take(connection, 8 * count, until))
-    pickled, *large = [_take(connection, size, until) for size in sizes]
-    return pickle.loads(pickled, buffers=large)  # noqa: S301 - made by a process that has our own rights
+    pickled, *arrays = [_take(connection, size, until) for size in sizes]
+    return unpickler(pickled, arrays).load()
 
 
 def _take(connection: socket.socket, size: int, until: float | None) -> memoryview:

@@ -20,12 +20,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pickle import UnpicklingError
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from attnimg.errors import ImageError, Unavailable
-from attnimg.images.decoder import READY, Failure, fill, read_and_rehearse, receive, send
+from attnimg.images.decoder import READY, Failure, fill, read_and_rehearse, receive_answer, send
 from attnimg.images.picture import Picture
 from attnimg.images.read import MAX_PIXELS
 from attnimg.images.source import Source
@@ -136,13 +137,17 @@ class _Child:
         until = None if self._timeout is None else time.monotonic() + self._timeout
         try:
             send(connection, (function, source), until)
-            return receive(connection, until)
+            return receive_answer(connection, until)
         except TimeoutError as error:
             self.end()
             message = f"Decoding it took over {self._timeout:g} seconds. Raise --timeout if it is worth the wait."
             raise ImageError("timeout", message) from error
         except OSError as error:
             raise self._explain_death() from error
+        except UnpicklingError as error:
+            self.end()
+            message = "Its decoder answered what no decoder answers: the file may be hostile. Do not open it elsewhere."
+            raise ImageError("damaged", message) from error
         except BaseException:  # the rest of the answer would be taken for the next one
             self.end()
             raise
