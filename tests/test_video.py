@@ -181,6 +181,17 @@ def test_nothing_flickers_and_a_cut_begins_anew() -> None:
     assert np.array_equal(steady(bright, 1.0), nervous(bright))
 
 
+def test_a_scene_that_fades_in_is_no_brighter_than_its_frames() -> None:
+    scene = np.random.default_rng(0).integers(10, 90, (48, 64, 3))
+    frames = [(scene * share).astype(np.uint8) for share in np.linspace(0.02, 1, 24)]
+    torch.manual_seed(0)
+    enhancer = Enhancer(Net(ENHANCER).eval(), ENHANCER_HEADER, model="calm", device="cpu")
+    steady = Steady(enhancer, Settings())
+    alone = np.array([enhancer(frame).mean() for frame in frames])
+    smooth = np.array([steady(frame, i / 24).mean() for i, frame in enumerate(frames)])
+    assert np.abs(smooth - alone).max() < 0.08 * 255
+
+
 def make_nervous_net(usual: np.ndarray) -> Net:
     """Return a net with gains that depend on how a frame differs from the usual one, by far too much."""
     torch.manual_seed(0)

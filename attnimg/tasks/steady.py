@@ -1,7 +1,8 @@
 """Frames of a video, enhanced so that nothing flickers: what the net sees of each is blended with what it saw before.
 
 The blend is an exponential moving average by time, so that it is the same at every frame rate, and begins anew where
-the picture changes abruptly: at a cut, or when the light is switched on.
+the picture changes abruptly: at a cut, or when the light is switched on. Where a scene fades in or out, its gain stays
+near what each frame by itself would have, as the average lags behind.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from attnimg.tasks.enhance import Enhancer, Settings
 
 SECONDS = 1.0  # after which a sight still counts for 1/e
 CUT = 0.4  # of its mean brightness that a frame may differ from the one before; pans and a lamp's flicker stay below
+LAG = 0.3  # of the logarithm of the gain that the average may differ from the frame's own; flicker stays below
 DARK = 0.01  # mean brightness that counts as at least there, for in black all is noise
 
 
@@ -46,7 +48,9 @@ def blend(before: Seen, now: Seen, seconds: float) -> Seen:
     seconds: from `before`, the average so far, to `now`.
     """
     weight = 1 - math.exp(-seconds / SECONDS)
-    return Seen(*(old.float().lerp(new.float(), weight) for old, new in zip(before, now, strict=True)))
+    blended = Seen(*(old.float().lerp(new.float(), weight) for old, new in zip(before, now, strict=True)))
+    ahead = blended.log_gain.mean() - now.log_gain.float().mean()
+    return blended._replace(log_gain=(blended.log_gain - ahead + ahead.clamp(-LAG, LAG)).clamp(min=0))
 
 
 def is_cut(before: NDArray[np.float32], now: NDArray[np.float32]) -> bool:
