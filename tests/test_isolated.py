@@ -161,14 +161,20 @@ def test_a_pipe_of_the_shells_is_the_same_one_there(reader: IsolatedReader) -> N
     assert picture.format == "GIF"
 
 
-def test_a_bug_there_is_a_bug_here(reader: IsolatedReader) -> None:
-    with pytest.raises(RuntimeError, match=r"(?s)in the process that decodes.*TypeError"):
+def test_a_bug_there_costs_one_image_and_is_told_of(reader: IsolatedReader) -> None:
+    with pytest.raises(ImageError, match=r"a bug of ours.*TypeError") as caught:
         reader(Source("x", PurePath("x"), data=5))  # type: ignore[arg-type]
+    assert caught.value.kind == "damaged"
 
 
 FORGED = {
     "a call": "parts(pickle.dumps(Call()))",
     "a class that is not ours": "parts(pickle.dumps(pathlib.PurePath('x')))",
+    "a class of ours": "parts(b'cattnimg.images.decoder\\nFailure\\n.')",
+    "a number": "parts(pickle.dumps(('value', 7)))",
+    "nothing": "parts(pickle.dumps(None))",
+    "a picture of nothing": "parts(pickle.dumps(('picture', *[None] * 9)))",
+    "an error of no kind": "parts(pickle.dumps(('failure', 'nonsense', 'boo')))",
     "an array of objects": "parts(pickle_array('object', (1,)), bytes(8))",
     "an array too large for its bytes": "parts(pickle_array('uint8', (1 << 40,)), b'x')",
     "an array that did not come": "parts(pickle_array('uint8', (1,)))",

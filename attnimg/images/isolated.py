@@ -26,7 +26,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from attnimg.errors import ImageError, Unavailable
-from attnimg.images.decoder import READY, Failure, fill, read_and_rehearse, receive_answer, send
+from attnimg.images.decoder import READY, read_and_rehearse
+from attnimg.images.messages import Failure, fill, receive_answer, send_call
 from attnimg.images.picture import Picture
 from attnimg.images.read import MAX_PIXELS
 from attnimg.images.source import Source
@@ -81,7 +82,11 @@ class IsolatedReader:
         """
         if source.error is not None:
             raise source.error
-        return self.call(partial(read_and_rehearse, max_pixels=max_pixels, shortest=shortest), source)
+        function = partial(read_and_rehearse, max_pixels=max_pixels, shortest=shortest)
+        picture = self.call(function, source)
+        if not isinstance(picture, Picture):
+            raise _hostile()
+        return picture
 
     def call(self, function: Callable[[Source], T], source: Source, /) -> T:
         """Call a module's function with a source, there. Raises ImageError as it does, and as above."""
@@ -90,11 +95,9 @@ class IsolatedReader:
             answer = child.ask(function, replace(source, path=_name_for_others(source.path)))
         finally:
             self._idle.put(child)
-        if not isinstance(answer, Failure):
-            return cast("T", answer)
-        if answer.kind is None:
-            raise RuntimeError(f"a bug in the process that decodes:\n{answer.message}")
-        raise ImageError(answer.kind, answer.message)
+        if isinstance(answer, Failure):
+            raise ImageError(*answer)
+        return cast("T", answer)
 
     def _close(self) -> None:
         for child in self._children:
@@ -118,14 +121,14 @@ class _Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._warm = self._closed = False
-        self._lock = threading.Lock()  # nothing is started once it is closed
+        self._lock = threading.Lock()  # of `_process` and `_closed`: nothing is started once it is closed
 
     def start(self) -> None:
         """Start a process, which takes a moment to be warm. OSError; ImageError when closed."""
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                self._process = self._launch(theirs)
+                self._launch(theirs)
             except BaseException:
                 ours.close()
                 raise
@@ -136,7 +139,7 @@ class _Child:
         connection = self._prepare()
         until = None if self._timeout is None else time.monotonic() + self._timeout
         try:
-            send(connection, (function, source), until)
+            send_call(connection, function, source, until)
             return receive_answer(connection, until)
         except TimeoutError as error:
             self.end()
@@ -146,8 +149,7 @@ class _Child:
             raise self._explain_death() from error
         except UnpicklingError as error:
             self.end()
-            message = "Its decoder answered what no decoder answers: the file may be hostile. Do not open it elsewhere."
-            raise ImageError("damaged", message) from error
+            raise _hostile() from error
         except BaseException:  # the rest of the answer would be taken for the next one
             self.end()
             raise
@@ -164,16 +166,17 @@ class _Child:
         if self._socket:
             self._socket.close()
             self._socket = None
-        if self._process:
-            self._process.kill()
-            self._wait(self._process)
-            self._process = None
+        with self._lock:
+            process, self._process = self._process, None
+        if process:
+            process.kill()
+            self._wait(process)
 
-    def _launch(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
+    def _launch(self, theirs: socket.socket) -> None:
         with self._lock:
             if self._closed:
                 raise _interrupted()
-            return subprocess.Popen(  # noqa: S603 - ourselves
+            self._process = subprocess.Popen(  # noqa: S603 - ourselves
                 [sys.executable, "-c", _PROGRAM, *sys.path],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
@@ -213,6 +216,11 @@ class _Child:
         with suppress(subprocess.TimeoutExpired):
             return process.wait(_DYING)
         return None
+
+
+def _hostile() -> ImageError:
+    message = "Its decoder answered what no decoder answers: the file may be hostile. Do not open it elsewhere."
+    return ImageError("damaged", message)
 
 
 def _interrupted() -> ImageError:
