@@ -59,7 +59,7 @@ ABSURD = [
     ),
     *(into("preprocessing", std=value) for value in ([0.0] * 3, [-1.0] * 3, [float("nan")] * 3, [10**400] * 3, None)),
     *(into(temperature=value) for value in (0, -1.0, float("nan"), float("inf"), "1", None, [], 10**400)),
-    *(into(attention=value) for value in (None, 5, [], {"map": "attention"})),
+    *(into(attention=value) for value in (None, 5, [], {"map": "attention"}, "", "expand")),
     *((lambda header, key=key: header.pop(key)) for key in ("classes", "preprocessing", "temperature", "attention")),
 ]
 

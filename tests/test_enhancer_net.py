@@ -206,6 +206,12 @@ def test_any_size_of_whole_sixteens_is_enhanced(size: tuple[int, int]) -> None:
     assert all(side % MULTIPLE == 0 for side in size)
 
 
+@pytest.mark.parametrize("sizes", [{"widths": (8, 16)}, {"depths": (1, 1, 1, 1)}, {"widths": ()}])
+def test_another_count_of_levels_is_refused(sizes: dict[str, tuple[int, ...]]) -> None:
+    with pytest.raises(ValueError, match="3 numbers each"):
+        EnhancerConfig(**sizes)
+
+
 def test_the_default_net_has_at_most_2_million_parameters_and_30_gmac_per_megapixel() -> None:
     net, side = Enhancer(EnhancerConfig()).eval(), 128
 

@@ -30,6 +30,7 @@ from attnimg.tasks.steady import Steady, is_cut
 
 av = pytest.importorskip("av")
 video = pytest.importorskip("attnimg.images.video")
+PictureType = av.video.frame.PictureType
 
 TICKS = Fraction(1, 12_800)
 FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi"}
@@ -37,7 +38,13 @@ SIZE = (64, 48)
 
 
 def make(
-    path: Path, frames: int = 18, size: tuple[int, int] = SIZE, *, codec: str = "libx264", **codec_settings
+    path: Path,
+    frames: int = 18,
+    size: tuple[int, int] = SIZE,
+    *,
+    codec: str = "libx264",
+    title: str = "Night",
+    **codec_settings,
 ) -> Path:
     """Write a dark video at a variable rate (AVI: a fixed one) with sound, turned by 90 degrees where it can be."""
     rng = np.random.default_rng(0)
@@ -52,7 +59,7 @@ def make(
         if not fixed:
             stream.set_display_rotation(90)
         sound = file.add_stream("mp2" if fixed else "aac", 48_000, layout="stereo")
-        file.metadata["title"] = "Night"
+        file.metadata["title"] = title
         rows, columns = np.mgrid[: size[1], : size[0]]
         scene = np.dstack([40 + rows // 2, 60 + columns // 4, 90 - rows // 2])
         for i in range(frames):
@@ -151,6 +158,67 @@ def test_what_is_cut_short_is_damaged(extension: str, share: float, tmp_path: Pa
     assert error.value.kind == "damaged"
 
 
+@pytest.mark.parametrize("extension", FORMATS)
+def test_what_it_tells_in_other_letters_stays(extension: str, tmp_path: Path) -> None:
+    source, target = make(tmp_path / f"in{extension}", title="Caf~"), tmp_path / "out.tmp"
+    source.write_bytes(source.read_bytes().replace(b"Caf~", b"Caf\xe9"))
+    transcode(source, target)
+    with av.open(str(target), metadata_errors="surrogateescape") as file:
+        assert file.metadata["title"].encode(errors="surrogateescape") == b"Caf\xe9"
+
+
+def test_frames_that_an_avi_holds_in_another_order_keep_their_times(tmp_path: Path) -> None:
+    source, times = tmp_path / "in.avi", []
+    with av.open(str(source), "w") as file:
+        stream = file.add_stream("libx264", 25, options={"bf": "3"})
+        stream.width, stream.height = SIZE
+        for i in range(30):
+            pixels = np.full((SIZE[1], SIZE[0], 3), 40 + 4 * i, np.uint8)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
+        file.mux(stream.encode(None))
+    with av.open(str(source)) as file:
+        assert any(frame.pict_type == PictureType.B for frame in file.decode(video=0))
+    transcode(source, tmp_path / "out.avi", lambda pixels, time: (times.append(time), pixels)[1])
+    after, frames = decode(tmp_path / "out.avi")
+    assert times == pytest.approx([i / 25 for i in range(30)])
+    assert after == [Fraction(i, 25) for i in range(30)]
+    assert np.all(np.diff([frame.mean() for frame in frames]) > 0)
+
+
+@pytest.mark.parametrize(
+    ("stored", "lost"),
+    [
+        ("yuv420p", None),
+        ("yuva420p", "its transparency was left out"),
+        ("yuv444p", "its colours are kept at half their resolution, as players expect"),
+        ("bgr0", "its colours are kept at half their resolution, as players expect"),
+        ("yuv420p10", "its 10 bits per colour became 8"),
+        ("gray", None),
+    ],
+)
+def test_what_the_format_of_the_frames_cannot_hold_is_noted(stored: str, lost: str | None, tmp_path: Path) -> None:
+    made, _ = transcode(make(tmp_path / "in.mkv", 2, codec="ffv1", pix_fmt=stored), tmp_path / "out.mkv")
+    assert made.note == lost
+
+
+def test_chapters_stay_and_a_track_that_looks_like_theirs_is_noted(tmp_path: Path) -> None:
+    source, told, said = (tmp_path / f"{name}.mp4" for name in ("in", "told", "said"))
+    chapter = {"id": 1, "start": 0, "end": 5, "time_base": Fraction(1, 10), "metadata": {"title": "Dusk"}}
+    with av.open(str(make(source))) as old, av.open(str(told), "w") as file:
+        streams = {stream.index: file.add_stream_from_template(stream, opaque=True) for stream in old.streams}
+        file.set_chapters([chapter])
+        for packet in old.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                file.mux(packet)
+    assert transcode(told, tmp_path / "out.mp4")[0].note is None
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        assert [chapter["metadata"]["title"] for chapter in file.chapters()] == ["Dusk"]
+    # The titles' track as one of a camera's measurements, which nothing refers to.
+    said.write_bytes(told.read_bytes().replace(b"chap", b"hint").replace(b"chpl", b"free").replace(b"text", b"gpmd"))
+    assert "(data) was left out" in (transcode(said, tmp_path / "out.mp4")[0].note or "")
+
+
 def test_what_is_no_video_is_said(tmp_path: Path) -> None:
     for name, content in {"empty": b"", "text": b"no video" * 99, "list": b"#EXTM3U\n#EXTINF:9,\nother.mp4\n"}.items():
         path = tmp_path / f"{name}.mp4"
@@ -214,6 +282,24 @@ def test_a_cut_is_told_by_its_share_of_the_brightness() -> None:
     assert not is_cut(scene * 0.001, scene[::-1] * 0.001)
 
 
+def test_what_a_track_needs_is_not_stripped(tmp_path: Path) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    with av.open(str(source), "w") as file:
+        stream = file.add_stream("ffv1", 25, pix_fmt="yuv420p")
+        stream.width, stream.height = SIZE
+        stream.metadata.update(language="deu", title="Night")
+        for _ in range(3):
+            file.mux(stream.encode(av.VideoFrame(*SIZE, "yuv420p")))
+        file.mux(stream.encode(None))
+    video.transcode(
+        source, target, lambda pixels, _: pixels, lambda *_: None, extension=".mkv", max_pixels=10**6, strip=True
+    )
+    with av.open(str(target)) as file:
+        told = file.streams.video[0].metadata
+        assert told["language"] == "deu"
+        assert "title" not in told
+
+
 def test_videos_count_when_named_or_asked_for(tmp_path: Path) -> None:
     for name in ("a.jpg", "b.mp4", "c.MOV", "d.txt", "sub/e.mkv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -254,6 +340,28 @@ def test_the_command_takes_videos_among_photos(run: Run, night: Path, tmp_path: 
     assert sorted(p.name for p in out.iterdir()) == ["a.png", "b.mp4"]
     assert (out / "b.mp4").stat().st_mtime == 1e9
     assert np.mean(decode(out / "b.mp4")[1]) > np.mean(decode(source)[1]) + 10
+
+
+@pytest.mark.parametrize("what", ["touched", "gone"])
+def test_a_video_that_changes_meanwhile(
+    what: str, run: Run, night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, whole = make(tmp_path / "b.mp4", 3), video.transcode
+
+    def transcode_what_changes(*args, **options):
+        made = whole(*args, **options)
+        source.unlink() if what == "gone" else os.utime(source, (5, 5))
+        return made
+
+    os.utime(source, (1e9, 1e9))
+    monkeypatch.setattr(video, "transcode", transcode_what_changes)
+    status, printed, _ = run("enhance", source, "-o", tmp_path / "out", "--model", night)
+    if what == "gone":
+        assert status == 0
+        assert (tmp_path / "out/b.mp4").stat().st_mtime == 1e9
+    else:
+        assert (status, json.loads(printed)["error"]["kind"]) == (1, "unreadable")
+        assert not list((tmp_path / "out").iterdir())
 
 
 def test_names_of_single_videos(run: Run, night: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from attnimg.cli.progress import Progress
 from attnimg.errors import ImageError, Unavailable
 from attnimg.images.place import Placer, Target, Targets
 from attnimg.images.source import Source
+from attnimg.images.whole import changed, state_of
 from attnimg.results import Enhanced, Record
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ class MixedJob:
         photos, source = self.photos, Path(clip.source.path)
         done: list[Video] = []
 
+        before = state_of(clip.source)
+
         def make(temporary: Path) -> None:
             video = transcode(
                 source,
@@ -110,8 +113,10 @@ class MixedJob:
                 max_pixels=self.max_pixels,
                 strip=photos.naming.files.strip,
             )
-            modified = source.stat().st_mtime_ns
-            os.utime(temporary, ns=(modified, modified))
+            if before is not None:
+                if state_of(clip.source) not in (before, None):
+                    raise changed()
+                os.utime(temporary, ns=(before["modified"], before["modified"]))
             done.append(video)
 
         put(clip.target, make)

@@ -6,9 +6,11 @@ nothing is lost, where smoother ways to enlarge it would blur it a little each t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
@@ -68,6 +70,16 @@ class Frames:
             interpolation=_AVERAGE,
         )
 
+    def name_losses(self) -> Iterator[str]:
+        """Yield what the format of the frames made cannot hold of the first."""
+        first, made = self._first.format, VideoFormat(self.format, self.width, self.height)
+        if (bits := first.components[0].bits) > 8:
+            yield f"its {bits} bits per colour became 8"
+        if any(component.is_alpha for component in first.components):
+            yield "its transparency was left out"
+        if any(old > new for old, new in zip(_size_of_colours(first), _size_of_colours(made), strict=True)):
+            yield "its colours are kept at half their resolution, as players expect"
+
     def describe(self, codec: VideoCodecContext) -> None:
         """Say in the file made what the colours mean, as far as the first frame does."""
         codec.width, codec.height, codec.pix_fmt = self.width, self.height, self.format
@@ -76,3 +88,9 @@ class Frames:
             codec.color_primaries, codec.color_trc = first.color_primaries, first.color_trc
             codec.color_range = self._to_range
             codec.colorspace = self._to_matrix if first.colorspace == _RGB else first.colorspace
+
+
+def _size_of_colours(format: VideoFormat) -> tuple[int, int]:
+    """Return how wide and high the planes of colour are; (0, 0) of a format without any."""
+    colours = [part for part in format.components if not (part.is_luma or part.is_alpha)]
+    return max((part.width for part in colours), default=0), max((part.height for part in colours), default=0)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 import av
 from av.codec.context import Flags
@@ -36,6 +36,7 @@ _CRF = "16"  # H.264's losses are hardly seen from 18 downwards
 _QUANTISER = 2  # the finest of MPEG-4 that is not a waste
 _COPIED = ("audio", "subtitle", "attachment", "video")
 _OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder"}
+_OF_TRACKS = {"language", "filename", "mimetype"}  # what a track cannot be used without
 _RESTORE = "Restore it from where it came."
 
 
@@ -60,7 +61,8 @@ def transcode(
 ) -> Video:
     """Write a video anew. Frames pass one by one, on the calling thread.
 
-    enhance_frame: is given a frame, H x W x 3 uint8 RGB, and its time in seconds; returns one of the same shape.
+    enhance_frame: is given a frame, H x W x 3 uint8 RGB, and its time in seconds, which rises from one to the next;
+    returns one of the same shape.
     watch: is told how many frames are done, of how many (None: not known). extension: .mp4, .mov, .mkv or .avi.
     max_pixels: of a frame. strip: leave out what the file tells of itself, such as place, time and titles.
 
@@ -70,8 +72,7 @@ def transcode(
     with _reading():
         if is_cut_short(source):
             raise ImageError("damaged", f"The file is cut short. {_RESTORE}")
-        # "file:", as a name may look like another protocol's.
-        reader = av.open(f"file:{os.fspath(source)}", "r", options={"format_whitelist": _DEMUXERS})
+        reader = _open(source, "r", {"format_whitelist": _DEMUXERS})
     with reader:
         main = _choose_stream(reader, max_pixels)
         items = _read(reader, main)
@@ -85,13 +86,13 @@ def transcode(
         options = {"movflags": "use_metadata_tags"} if any("." in key for key in told) else {}
         total = main.frames or _estimate_frames(reader, main)
         done = 0
-        with _writing(), av.open(f"file:{os.fspath(target)}", "w", format=_FORMATS[extension], options=options) as file:
+        with _writing(), _open(target, "w", options, _FORMATS[extension]) as file:
             writer = _Writer(file, reader, main, first, strip=strip)
             file.metadata.update(told)
             for item in chain(early, [first], items):
                 if isinstance(item, VideoFrame):
-                    pixels = writer.frames.decode(item)
-                    writer.write(enhance_frame(pixels, float(item.time or 0)), item)
+                    pixels, pts = writer.frames.decode(item), writer.place(item)
+                    writer.write(enhance_frame(pixels, float(pts * writer.time_base)), pts, item.duration)
                     done += 1
                     watch(done, total and max(done, total))
                 else:
@@ -100,6 +101,11 @@ def transcode(
         watch(done, done)  # where the container, or the estimate, told otherwise
     size = (first.height, first.width) if first.rotation % 180 else (first.width, first.height)
     return Video(done, size, "; ".join(writer.notes) or None)
+
+
+def _open(path: Path, mode: Literal["r", "w"], options: dict[str, str], format: str | None = None) -> Any:
+    # "file:", as a name may look like another protocol's; and what a file tells of itself may be in any bytes.
+    return av.open(f"file:{os.fspath(path)}", mode, format, options, metadata_errors="surrogateescape")
 
 
 def _choose_stream(reader: InputContainer, max_pixels: int) -> VideoStream:
@@ -135,7 +141,7 @@ class _Writer:
     """Fills the file that is made, all of whose streams must be known before anything is written.
 
     first: the first frame, whose colours, size and rotation are those of all. frames: to decode and encode them by.
-    notes: what was not kept.
+    time_base: seconds per tick of the frames' time stamps. notes: what was not kept.
     """
 
     def __init__(
@@ -143,17 +149,22 @@ class _Writer:
     ) -> None:
         self.notes: list[str] = []
         self._file = file
-        # AVI has no time stamps but the frames' numbers; what is read as a later start is a decoder's delay.
-        self._start = (first.pts or 0) if file.format.name == "avi" else 0
-        self._next = (first.pts or 0) - self._start
+        # AVI has no time stamps but the frames' numbers, which PyAV gives as `dts`, while its `pts` are those of other
+        # frames; what is read as a later start is a decoder's delay.
+        self._numbered = file.format.name == "avi"
+        start = self._stamp(first) or 0
+        self._start, self._next = (start, 0) if self._numbered else (0, start)
         self._streams: dict[int, Stream] = {}
+        self._chapters = reader.chapters()
         for stream in reader.streams:
             made = self._add_main(main, first) if stream.index == main.index else self._add_copy(stream)
             if made is not None:
                 self._streams[stream.index] = made
                 made.disposition = stream.disposition
-                made.metadata.update({} if strip else stream.metadata)
-        file.set_chapters([] if strip else reader.chapters())
+                told = {key: value for key, value in stream.metadata.items() if not strip or key in _OF_TRACKS}
+                made.metadata.clear()  # of what a template left there
+                made.metadata.update(told)
+        file.set_chapters([] if strip else self._chapters)
 
     def _add_main(self, main: VideoStream, first: VideoFrame) -> VideoStream:
         rate = main.average_rate or main.guessed_rate
@@ -166,19 +177,18 @@ class _Writer:
             odd = first.width % 2 or first.height % 2  # no colours at half the resolution for such sizes
             self.frames = Frames(first, "yuv444p" if odd else "yuv420p", described=True)
         self.frames.describe(made.codec_context)
-        made.time_base = made.codec_context.time_base = first.time_base or Fraction(1, 1000)
+        self.time_base = made.time_base = made.codec_context.time_base = first.time_base or Fraction(1, 1000)
         made.codec_context.flags |= Flags.frame_duration
         if main.sample_aspect_ratio:
             made.codec_context.sample_aspect_ratio = main.sample_aspect_ratio
         if matrix := cast("Mapping[str, Any]", first.side_data).get("DISPLAYMATRIX"):
             made.set_display_matrix(memoryview(matrix).cast("i"))
-        if (bits := first.format.components[0].bits) > 8:
-            self.notes.append(f"its {bits} bits per colour became 8")
+        self.notes += self.frames.name_losses()
         self._video = made
         return made
 
     def _add_copy(self, stream: Stream) -> Stream | None:
-        if stream.name == "bin_data":  # chapters, which are written anew
+        if stream.name == "bin_data" and stream.frames == len(self._chapters) > 0:  # which are written anew
             return None
         if stream.type not in _COPIED or (stream.codec_context is None and stream.type != "attachment"):
             self.notes.append(f"its track {stream.index} ({stream.type}) was left out, for its kind is not known")
@@ -189,14 +199,20 @@ class _Writer:
             reason = f"Its {stream.type} ({stream.name}) cannot be written into such a file."
             raise ImageError("unsupported", f"{reason} Convert the video to MKV, which holds all kinds.") from error
 
-    def write(self, pixels: Pixels, like: VideoFrame) -> None:
-        """Encode H x W x 3 pixels, shown when and as long as `like` is."""
-        pts = like.pts if like.pts is not None else like.dts
+    def place(self, frame: VideoFrame) -> int:
+        """Return the time stamp for what is made of the next frame; files with broken ones have some twice, or none."""
+        stamp = self._stamp(frame)
+        pts = self._next if stamp is None else max(self._next, stamp - self._start)
+        self._next = pts + 1
+        return pts
+
+    def _stamp(self, frame: VideoFrame) -> int | None:
+        return frame.dts if self._numbered or frame.pts is None else frame.pts
+
+    def write(self, pixels: Pixels, pts: int, duration: int) -> None:
+        """Encode H x W x 3 pixels, to be shown from a time stamp on for so many ticks."""
         frame = self.frames.encode(pixels)
-        # Files with broken time stamps have some twice, or none.
-        frame.pts = self._next if pts is None else max(self._next, pts - self._start)
-        frame.time_base, frame.duration = like.time_base, like.duration
-        self._next = frame.pts + 1
+        frame.pts, frame.time_base, frame.duration = pts, self.time_base, duration
         self._file.mux(self._video.encode(frame))
 
     def copy(self, packet: Packet[Stream]) -> None:

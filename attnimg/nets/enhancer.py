@@ -23,7 +23,8 @@ from torch.nn import functional as F
 from attnimg.nets.look import Look, Seen, brighten
 
 UNSHUFFLE = 4  # most arithmetic happens at a quarter of the resolution and below
-MULTIPLE = 16  # of the sides that `restore` takes: the U-net's deepest level
+LEVELS = 3  # of the U-net
+MULTIPLE = UNSHUFFLE << (LEVELS - 1)  # of the sides that `restore` takes: 16, the deepest level's
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ class EnhancerConfig:
     pooling: str = "region"
     widths: tuple[int, ...] = (48, 88, 128)
     depths: tuple[int, ...] = (2, 2, 2)
+
+    def __post_init__(self) -> None:
+        if not len(self.widths) == len(self.depths) == LEVELS:
+            raise ValueError(f"widths and depths of an enhancer must be {LEVELS} numbers each")
 
 
 class Modulate(nn.Module):

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from attnimg import checkpoints
+from attnimg.attention import mechanisms
 from attnimg.errors import Unavailable
 from attnimg.images.masks import VOID
 from attnimg.nets.build import build_net, read_architecture
@@ -34,6 +35,8 @@ def load(model: str, task: str, build: Callable[..., Predictor]) -> Predictor:
     try:
         check_header(header)
         net = _build_net(path, header["architecture"])
+        if header["attention"] not in mechanisms(net):
+            raise ValueError(f"it has no attention called {header['attention']}")
         return build(net, header, model=path.stem)
     except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]

@@ -18,7 +18,7 @@ from attnimg.tasks.enhance import Enhancer, Settings
 
 SECONDS = 1.0  # after which a sight still counts for 1/e
 CUT = 0.4  # of its mean brightness that a frame may differ from the one before; pans and a lamp's flicker stay below
-LAG = 0.3  # of the logarithm of the gain that the average may differ from the frame's own; flicker stays below
+LAG = 0.3  # by which the logarithm of a gain may differ from the frame's own; flicker stays below
 DARK = 0.01  # mean brightness that counts as at least there, for in black all is noise
 
 
@@ -49,8 +49,8 @@ def blend(before: Seen, now: Seen, seconds: float) -> Seen:
     """
     weight = 1 - math.exp(-seconds / SECONDS)
     blended = Seen(*(old.float().lerp(new.float(), weight) for old, new in zip(before, now, strict=True)))
-    ahead = blended.log_gain.mean() - now.log_gain.float().mean()
-    return blended._replace(log_gain=(blended.log_gain - ahead + ahead.clamp(-LAG, LAG)).clamp(min=0))
+    own = now.log_gain.float()
+    return blended._replace(log_gain=own + (blended.log_gain - own).clamp(-LAG, LAG))
 
 
 def is_cut(before: NDArray[np.float32], now: NDArray[np.float32]) -> bool:
