@@ -34,19 +34,19 @@ def load(model: str, task: str, build: Callable[..., Predictor]) -> Predictor:
         raise Unavailable(f"{model} is a model for {header['task'][:40]}, not for {task}; `attnimg models` lists all.")
     try:
         check_header(header)
-        net = _build_net(path, header["architecture"])
-        if header["attention"] not in mechanisms(net):
-            raise ValueError(f"it has no attention called {header['attention']}")
+        net = _build_net(path, header)
         return build(net, header, model=path.stem)
     except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise Unavailable(f"{path} does not fit this version of attnimg ({reason}); train it again.") from error
 
 
-def _build_net(path: Path, architecture: Mapping[str, Any]) -> nn.Module:
+def _build_net(path: Path, header: Mapping[str, Any]) -> nn.Module:
     """Return the net with its weights. What a header claims takes no memory until the file is seen to hold it."""
     with torch.device("meta"):
-        net = build_net(architecture)
+        net = build_net(header["architecture"])
+    if header["attention"] not in mechanisms(net):
+        raise ValueError(f"it has no attention called {header['attention']!r}")
     wanted, shapes = net.state_dict(), checkpoints.read_shapes(path)
     for name in sorted(wanted.keys() | shapes.keys()):
         claimed = tuple(wanted[name].shape) if name in wanted else "nothing"

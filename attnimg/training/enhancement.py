@@ -137,9 +137,11 @@ class Enhancement:
         photos = [to_float(pixels[:, :size, :size]) for pixels in (given, wanted)]
         photos += [given_whole.permute(0, 3, 1, 2), to_float(wanted_whole)]
         box = torch.cat([box[:, :2], box[:, :2] + (box[:, 2:] - box[:, :2]) * size / self.recipe.size], 1)
-        stops = self.recipe.exposure * (2 * torch.rand(len(kinds), device=kinds.device) - 1)
-        light = torch.where(kinds == Kind.PAIR, stops, 0).exp2()[:, None, None, None]
-        photos[0], photos[2] = ((photos[i] * light[: len(photos[i])]).clamp(0, 1) for i in (0, 2))
+        draws = 2 * torch.rand(len(kinds), 4, device=kinds.device) - 1
+        stops = self.recipe.exposure * draws[:, :1] + self.recipe.cast * draws[:, 1:]
+        light = torch.where(kinds[:, None] == Kind.PAIR, stops, 0).exp2()[..., None, None]  # (M, 3, 1, 1)
+        photos[0] = (photos[0] * light[: len(photos[0])]).clamp(0, 1)
+        photos[2] = (photos[2] * light.repeat(1, 2, 1, 1)).clamp(0, 1)  # the colours, and their grain
         for axis, (begin, end) in {3: (1, 3), 2: (0, 2)}.items():
             if torch.rand(()) < 0.5:
                 photos, box = [part.flip(axis) for part in photos], box.clone()

@@ -38,9 +38,10 @@ class EnhanceRecipe(Recipe):
     side of the crops, multiples of 16. crops: from each photo per epoch. window: smallest share of a photo's sides that
     is taken for a whole photo. glances: photos that are only looked at, for each that is restored, while `look` learns:
     judging exposure is cheap and wants many. exposure: dark photos are made brighter or darker by up to this many
-    stops. bright: share of the examples that are photos in normal light, which are to stay as they are. synthetic:
-    share that are such photos, darkened. ssim, psnr, glance: weights, beside Charbonnier's of 1, of the losses 1 - SSIM
-    and lg of the squared error, and of the error of the whole photo's brightness before it is restored.
+    stops. cast: each of their colours by up to so many more, as a camera evens casts out in normal light. bright: share
+    of the examples that are photos in normal light, which are to stay as they are. synthetic: share that are such
+    photos, darkened. ssim, psnr, glance: weights, beside Charbonnier's of 1, of the losses 1 - SSIM and lg of the
+    squared error, and of the error of the whole photo's brightness before it is restored.
     """
 
     task: ClassVar[str] = "enhance"
@@ -61,6 +62,7 @@ class EnhanceRecipe(Recipe):
     window: float = 0.5
     glances: int = 1
     exposure: float = 0.4
+    cast: float = 0.0
     bright: float = 0.05
     synthetic: float = 0.0
     ssim: float = 0.2
