@@ -39,7 +39,7 @@ def test_a_folder_is_mirrored_below_itself_in_the_order_of_paths(tmp_path: Path)
 
 
 def test_content_or_extension_makes_an_image_and_the_rest_is_counted(tmp_path: Path) -> None:
-    make(tmp_path, "by-content", "photo[red].jpg", "two\nlines.jpg", ".hidden.jpg", ".git/a.jpg")
+    make(tmp_path, "by-content", "photo[red].jpg", "two\nlines.jpg", "raw.NEF", ".hidden.jpg", ".git/a.jpg")
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "notes.txt").write_text("BMW is no bitmap")
     (tmp_path / "empty").touch()
@@ -51,7 +51,7 @@ def test_content_or_extension_makes_an_image_and_the_rest_is_counted(tmp_path: P
         "photo[red].jpg",
         "two\nlines.jpg",
     ]
-    assert counts.passed_over == 3
+    assert counts.passed_over == 4
 
 
 def test_named_files_go_by_their_names_and_say_when_they_are_missing(tmp_path: Path) -> None:

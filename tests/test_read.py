@@ -92,11 +92,23 @@ def test_lossless_containers_keep_every_pixel(container: str) -> None:
     assert picture.pixels.flags.writeable
 
 
-@pytest.mark.parametrize("container", ["JPEG", "AVIF", "GIF"])
+@pytest.mark.parametrize("container", ["JPEG", "AVIF", "HEIF", "GIF"])
 def test_lossy_containers_come_close(container: str) -> None:
     picture = read_bytes(encode(photo(), container, quality=95))
     assert picture.format == container
     assert np.abs(picture.pixels.astype(int) - np.asarray(photo())).mean() < 12
+
+
+@pytest.mark.parametrize("mark", [{254: 1}, {50706: b"\1\4\0\0"}, b"CR"])
+def test_the_preview_in_a_raw_file_is_not_taken_for_the_photo(mark: dict[int, int | bytes] | bytes) -> None:
+    tags = mark if isinstance(mark, dict) else {}
+    data = bytearray(encode(photo(), "TIFF", tiffinfo=tags, compression="tiff_lzw"))
+    assert read_bytes(encode(photo(), "TIFF", compression="tiff_lzw")).format == "TIFF"
+    if isinstance(mark, bytes):
+        data[8:10] = mark
+    with pytest.raises(ImageError, match="raw file") as caught:
+        read_bytes(bytes(data))
+    assert caught.value.kind == "unsupported"
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr"])
@@ -181,6 +193,17 @@ def test_orientation_is_applied_in_every_container_and_depth(orientation: int) -
     assert np.array_equal(read_bytes(bytes(data)).pixels, turned(deep(), orientation))
 
 
+@pytest.mark.parametrize("container", ["HEIF", "AVIF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_what_turns_a_picture_itself_is_turned_once(orientation: int, container: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    exif[0x010F] = "Maker"
+    picture = read_bytes(encode(photo(), container, quality=90, exif=exif.tobytes()))
+    assert picture.size == ((96, 64) if orientation < 5 else (64, 96))
+    assert np.abs(picture.pixels.astype(int) - turned(np.asarray(photo()), orientation)).mean() < 12
+
+
 def test_a_jpeg_is_reduced_no_further_than_asked() -> None:
     data = encode(photo(500, 375), "JPEG")
     sides = {shortest: min(read_bytes(data, shortest=shortest).pixels.shape[:2]) for shortest in (376, 188, 64, 46, 8)}
@@ -210,7 +233,7 @@ def test_interlaced_sixteen_bits_stay_sixteen() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF:UserWarning")
-@pytest.mark.parametrize("container", ["JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "AVIF"])
+@pytest.mark.parametrize("container", ["JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "AVIF", "HEIF"])
 def test_the_header_tells_how_many_pixels_there_are(container: str, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(encode(photo(), container))
     assert measure(Source(str(tmp_path / "x"), PurePath("x"))) == 96 * 64

@@ -9,6 +9,10 @@ _EXTENSIONS = (
     *(".tif", ".tiff", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif"),
 )
 
+_RAW_EXTENSIONS = (  # of cameras; most are TIFFs whose first picture is a preview
+    *(".3fr", ".arw", ".cr2", ".cr3", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw"),
+    *(".orf", ".pef", ".raf", ".rw2", ".sr2", ".srf", ".srw", ".x3f"),
+)
 _VIDEO_EXTENSIONS = (".mp4", ".mov", ".avi", ".mkv")
 
 _SIGNATURES = {
@@ -51,3 +55,8 @@ def has_image_extension(path: str) -> bool:
 def has_video_extension(path: str) -> bool:
     """Tell whether the path ends like a video's; its content would not do, for the same containers hold mere sound."""
     return path.lower().endswith(_VIDEO_EXTENSIONS)
+
+
+def has_raw_extension(path: str) -> bool:
+    """Tell whether the path ends like a camera's raw file, which is not read."""
+    return path.lower().endswith(_RAW_EXTENSIONS)

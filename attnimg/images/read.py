@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.ExifTags import Base
 
 import attnimg.images.pillow  # noqa: F401 - makes the formats known to Pillow
 from attnimg.errors import ImageError
@@ -116,10 +117,18 @@ def _parse(stream: Stream, format: str, head: bytes) -> Image.Image:
         if format == "TIFF" and has_odd_samples(file, head):
             raise _unsupported("floats, signed, or of an odd number of bits") from None
         raise
+    if format == "TIFF" and _is_preview(image, head):
+        raise ImageError("unsupported", "It is a camera's raw file. Develop it to TIFF or JPEG first.")
     for name in ("icc_profile", "xmp", "exif"):  # a TIFF may hold them as anything
         if not isinstance(image.info.get(name), bytes):
             image.info.pop(name, None)
     return image
+
+
+def _is_preview(image: Image.Image, head: bytes) -> bool:
+    """Tell whether a TIFF's first picture is a small copy, as in DNG (1.7.1, chapter 2), NEF, ARW and, by mark, CR2."""
+    tags = getattr(image, "tag_v2", {})
+    return head[8:10] == b"CR" or Base.DNGVersion in tags or bool(tags.get(Base.NewSubfileType, 0) & 1)
 
 
 def _unsupported(pixels: str) -> ImageError:

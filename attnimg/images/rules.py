@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from attnimg.errors import ImageError
-from attnimg.images.formats import HEAD, has_image_extension, has_video_extension, sniff
+from attnimg.images.formats import HEAD, has_image_extension, has_raw_extension, has_video_extension, sniff
 from attnimg.images.source import Counts, Source
 
 
@@ -215,8 +215,8 @@ def _is_image(path: str) -> bool:
         return has_image_extension(path)
     if not stat.S_ISREG(mode):
         return False
-    if has_image_extension(path):
-        return True
+    if has_image_extension(path) or has_raw_extension(path):
+        return has_image_extension(path)
     try:
         with Path(path).open("rb") as file:
             return sniff(file.read(HEAD)) is not None
