@@ -54,6 +54,14 @@ def test_what_is_no_picture_is_refused_alone_and_in_lists(
 
 
 @PREDICTORS
+def test_a_picture_is_taken_upright(build: Any) -> None:
+    predictor, turned = build(), Image.fromarray(np.ascontiguousarray(np.rot90(RGB)))
+    turned.getexif()[0x0112] = 6
+    one, other = (np.asarray(getattr(result, "pixels", result), object) for result in predictor([RGB, turned]))
+    assert np.array_equal(one, other)
+
+
+@PREDICTORS
 def test_views_of_arrays_are_taken_as_copies_would_be(build: Any) -> None:
     predictor = build()
     for view in (

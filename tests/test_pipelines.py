@@ -168,6 +168,9 @@ def _(shell: Shell, status: int, out: str, err: str) -> None:
     assert [name_of(record) for record in shell.read("records.jsonl")] == [NAMES[0]]
     assert not (shell.folder / "this-run").exists()
     assert shell.files("bright").keys() == {NAMES[0]}
+    (shell.folder / "last-run").unlink()  # as if it were the first start
+    shell(RECIPES["Only what changed"])
+    assert shell.files("bright").keys() == {name for name in NAMES if name.lower().endswith(b".jpg")}
 
 
 @check("Files from strangers")

@@ -99,10 +99,10 @@ class Placer:
             raise ImageError("exists", f"{path} is a folder. Move it away, or use another folder.")
         if self._skip_existing and _is_whole(path):
             return Target(path, skip=True)
-        if not (self._overwrite or self._skip_existing):
-            raise ImageError("exists", f"{path} is there already. Use --overwrite, --skip-existing or another folder.")
         if _identify(path, follow=False) in self._inputs:
             raise ImageError("exists", f"{path} is an input, and inputs are never overwritten. Use another folder.")
+        if not (self._overwrite or self._skip_existing):
+            raise ImageError("exists", f"{path} is there already. Use --overwrite, --skip-existing or another folder.")
         if not self._knows_inputs and self._is_beside(path):
             reason = f"{path} does not open, but may be an input, and inputs are never overwritten. Use another folder."
             raise ImageError("exists", reason)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from attnimg.images.picture import Pixels
 
@@ -17,8 +17,8 @@ Picture = Image.Image | Pixels
 def apply(work: Callable[[list[Pixels]], Sequence[Any]], images: Picture | Sequence[Picture]) -> Any:
     """Give `work` the arrays H x W x 3 of one picture or of a list; return its one result, or all of them.
 
-    images: PIL images, or RGB arrays H x W x 3, uint8 or uint16. TypeError, ValueError: what is no picture, before
-    `work` sees any.
+    images: PIL images, taken upright as their EXIF says, or RGB arrays H x W x 3, uint8 or uint16. TypeError,
+    ValueError: what is no picture, before `work` sees any.
     """
     if isinstance(images, Image.Image | np.ndarray):
         return apply(work, [images])[0]
@@ -36,7 +36,7 @@ def _take(picture: Any) -> Pixels:
             raise TypeError(
                 f"a PIL image of mode {picture.mode} has no 8 bits; make it an RGB array, H x W x 3, uint8 or uint16"
             )
-        picture = np.asarray(picture.convert("RGB"))
+        picture = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
     if not isinstance(picture, np.ndarray):
         raise TypeError(
             f"a picture is a PIL image or an RGB array, H x W x 3, uint8 or uint16; {type(picture).__name__} is neither"
