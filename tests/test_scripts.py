@@ -1,4 +1,4 @@
-"""scripts/: Tiny ImageNet's layout becomes ours, whole, repeatable, and never mixed into what is there."""
+"""scripts/: data sets of others become ours, whole, repeatable, and never mixed into what is there."""
 
 import json
 import subprocess
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "arrange_tiny_imagenet.py"
+LOL = SCRIPT.with_name("arrange_lol.py")
 
 
 @pytest.fixture
@@ -81,3 +82,44 @@ def test_refusals_say_why_and_leave_nothing(tiny: Path, tmp_path: Path) -> None:
         assert reason in result.stderr
     assert not (tmp_path / "new").exists()
     assert [p.name for p in tmp_path.iterdir()] == [tiny.name]
+
+
+@pytest.fixture
+def lol(tmp_path: Path) -> Path:
+    for folder in ("low", "high"):
+        (tmp_path / "our485" / folder).mkdir(parents=True)
+        for number in range(1, 790):
+            (tmp_path / "our485" / folder / f"{number}.png").write_text(f"{folder} {number}")
+    return tmp_path / "our485"
+
+
+def arrange_lol(*args: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, LOL, *args], capture_output=True, text=True)
+
+
+def test_lols_pairs_are_split_by_scene_and_none_of_the_official_set_is_taken(lol: Path, tmp_path: Path) -> None:
+    ordinary, data = tmp_path / "ordinary", tmp_path / "data"
+    ordinary.mkdir()
+    for name in ("c.jpg", "a.jpg", "b.jpg"):
+        (ordinary / name).write_text(name)
+    assert arrange_lol(lol, data, "--ordinary", ordinary, "--count", "2").returncode == 0
+    found = {part: {p.stem for p in (data / part / "low").iterdir()} for part in ("train", "val")}
+    assert {part: len(names) for part, names in found.items()} == {"train": 352, "val": 43}
+    assert not found["train"] & found["val"]
+    official = "1 22 23 55 79 111 146 179 493 547 665 669 748 778 780".split()  # noqa: SIM905 - as its readers know it
+    assert not (found["train"] | found["val"]).intersection(official)
+    for part, names in found.items():
+        of_lol = {p.stem: p.read_text() for p in (data / part / "normal").glob("*.png")}
+        assert of_lol == {name: f"high {name}" for name in names}
+    assert sorted(p.name for p in (data / "train/normal").glob("*.jpg")) == ["bsds_a.jpg", "bsds_b.jpg"]
+
+
+def test_what_cannot_be_arranged_as_lol_is_explained(lol: Path, tmp_path: Path) -> None:
+    (lol / "high" / "776.png").unlink()
+    for said, told in {
+        "is there already": arrange_lol(lol, tmp_path),
+        "lacks 1 photos, among them 776": arrange_lol(lol, tmp_path / "new"),
+    }.items():
+        assert told.returncode == 1
+        assert said in told.stderr
+    assert not (tmp_path / "new").exists()

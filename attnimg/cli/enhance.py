@@ -43,7 +43,10 @@ class Look:
     exposure: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, help="About the mean to reach; default: what the net judges right.", rich_help_panel="Look"
+            min=0,
+            max=1,
+            help="Mean brightness to aim at; never darkens. Default: what the net judges right.",
+            rich_help_panel="Look",
         ),
     ] = None
     denoise: Annotated[
