@@ -28,7 +28,9 @@ class Files:
         Literal["same", "jpeg", "png", "webp", "tiff"],
         typer.Option(help="Format of the files; same: the photo's own.", rich_help_panel="Output"),
     ] = "same"
-    quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG, WebP and AVIF.", rich_help_panel="Output")] = 95
+    quality: Annotated[
+        int, typer.Option(min=1, max=100, help="Of JPEG, WebP, AVIF, HEIC.", rich_help_panel="Output")
+    ] = 95
     suffix: Annotated[
         str, typer.Option(help="Put between name and extension, such as -bright.", rich_help_panel="Output")
     ] = ""
