@@ -182,9 +182,9 @@ def test_a_photo_that_needs_no_light_is_left_alone() -> None:
 def test_a_recorder_sees_what_the_exposure_is_judged_by_and_changes_nothing() -> None:
     net, arguments = make_enhancer(), (noise(3, 64, 48), noise(3, 32, 32, 6), WHOLE.expand(3, 4), EXPOSURE)
     with torch.no_grad():
-        plain, seen = net(*arguments)
+        plain, seen, _ = net(*arguments)
         with Recorder(net) as recorder:
-            recorded, again = net(*arguments)
+            recorded, again, _ = net(*arguments)
     assert torch.equal(plain, recorded)
     assert all(map(torch.equal, seen, again))
     maps = recorder.maps["look.attention"]
@@ -199,10 +199,11 @@ def test_a_recorder_sees_what_the_exposure_is_judged_by_and_changes_nothing() ->
 def test_any_size_of_whole_sixteens_is_enhanced(size: tuple[int, int]) -> None:
     net = make_enhancer()
     with torch.no_grad():
-        y, seen = net(noise(2, *size), noise(2, 32, 32, 6), WHOLE.expand(2, 4), EXPOSURE)
+        y, seen, odds = net(noise(2, *size), noise(2, 32, 32, 6), WHOLE.expand(2, 4), EXPOSURE)
     assert y.shape == (2, 3, *size)
     assert y.isfinite().all()
     assert [tuple(part.shape) for part in seen] == [(2, 3, 4, 4), (2, 8), (2, 8, 4, 4)]
+    assert torch.allclose(odds.exp().sum(1), torch.ones(2))
     assert all(side % MULTIPLE == 0 for side in size)
 
 
@@ -228,9 +229,10 @@ def test_the_default_net_has_at_most_2_million_parameters_and_30_gmac_per_megapi
 def test_half_precision_is_close_to_full() -> None:
     net, arguments = make_enhancer(), (noise(2, 64, 64), noise(2, 32, 32, 6), WHOLE.expand(2, 4), EXPOSURE)
     with torch.no_grad():
-        full, seen = net(*arguments)
+        full, seen, odds = net(*arguments)
         with torch.autocast("cpu", torch.bfloat16):
-            half, rounded = net(*arguments)
+            half, rounded, likewise = net(*arguments)
+    assert (likewise - odds).abs().max() < 0.1
     assert half.dtype == rounded.log_gain.dtype == torch.float32
     assert (rounded.log_gain - seen.log_gain).abs().max() < 0.1
     assert (half - full).abs().mean() < 0.03 * full.std()
@@ -239,8 +241,10 @@ def test_half_precision_is_close_to_full() -> None:
 
 def test_each_branch_learns_from_its_own() -> None:
     net = make_enhancer().train()
-    y, seen = net(noise(2, 64, 48), noise(2, 32, 32, 6), WHOLE.expand(2, 4), EXPOSURE)
+    y, seen, odds = net(noise(2, 64, 48), noise(2, 32, 32, 6), WHOLE.expand(2, 4), EXPOSURE)
     y.square().mean().backward()
+    assert not any(p.grad is not None for branch in (net.look, net.odds) for p in branch.parameters())
+    odds[:, 0].mean().backward()
     assert not any(p.grad is not None for p in net.look.parameters())
     seen.log_gain.square().mean().backward()
     silent = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.isfinite().all()]

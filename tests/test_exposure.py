@@ -8,9 +8,12 @@ import torch
 from dark_photos import photo
 from numpy.typing import NDArray
 from tiny_nets import random_enhancing_net
+from torch import nn
+from torch.nn import functional as F
 
-from attnimg.nets.look import MEDIUM
-from attnimg.tasks.exposure import MOST_CORRECTION, look_around, squeeze
+from attnimg.nets.look import MEDIUM, brighten, expose, find_gain
+from attnimg.nets.odds import STEPS, decide, shift
+from attnimg.tasks.exposure import look_around, squeeze
 
 
 def test_a_turned_photo_is_judged_as_the_upright_one() -> None:
@@ -24,21 +27,25 @@ def test_a_turned_photo_is_judged_as_the_upright_one() -> None:
     assert not torch.allclose(upright.log_gain, once.log_gain, atol=1e-3)
 
 
-def test_the_corners_decide_how_far_to_go_and_the_whole_says_where() -> None:
+def test_the_odds_of_the_corners_decide_how_far_to_go_and_the_whole_says_where() -> None:
     net, small = random_enhancing_net(), torch.from_numpy(squeeze(photo(40, 40), 32)).permute(2, 0, 1)[None]
+    nn.init.normal_(net.odds.logits.weight, std=3.0)
+    colours = small[:, :3]
     with torch.no_grad():
-        found = look_around(net, small).log_gain
+        found = look_around(net, small)
         sides = [net.look(torch.rot90(small, turns, (2, 3))).log_gain for turns in range(4)]
         whole = sum(torch.rot90(side, -turns, (2, 3)) for turns, side in enumerate(sides)) / 4
-        judged, there = torch.zeros(3), torch.zeros(3)
+        odds = torch.zeros(1, STEPS)
         for turns, (top, left) in enumerate([(0, 0), (0, 1), (1, 1), (1, 0)]):  # as a corner comes up by turning
             part = small[..., 8 * top : 8 * top + 24, 8 * left : 8 * left + 24]
-            judged += net.look(torch.rot90(part, turns, (2, 3))).log_gain.mean((0, 2, 3)) / 4
-            there += whole[..., top : top + 3, left : left + 3].mean((0, 2, 3)) / 4
-    stretch = judged / there
-    assert ((stretch - 1).abs() > 1e-3).all()
-    bounded = stretch.clamp(1 / MOST_CORRECTION, MOST_CORRECTION)
-    assert torch.allclose(found, whole * bounded[:, None, None], atol=1e-4)
+            judged = net.odds(net.look(torch.rot90(part, turns, (2, 3))).context)
+            ratio = (find_gain(part[:, :3], MEDIUM).exp() - 1) / (find_gain(colours, MEDIUM).exp() - 1)
+            odds += shift(judged, ratio.log().flatten())
+        exposure = decide(odds, colours)
+    assert torch.allclose(found.log_gain, expose(whole, colours, exposure), atol=1e-3)
+    assert (found.log_gain - whole).abs().min() > 0.01
+    bright = brighten(colours, F.interpolate(found.log_gain, (32, 32), mode="bilinear").exp()).mean()
+    assert float(bright) == pytest.approx(float(exposure), abs=2e-3)
 
 
 def test_what_needs_no_light_gets_none_whatever_its_corners_say() -> None:

@@ -261,12 +261,12 @@ def test_a_scene_that_fades_in_is_no_brighter_than_its_frames() -> None:
 
 
 def make_nervous_net(usual: np.ndarray) -> Net:
-    """Return a net with gains that depend on how a frame differs from the usual one, by far too much."""
+    """Return a net with an exposure that depends on how a frame differs from the usual one, by far too much."""
     torch.manual_seed(0)
     net = Net(ENHANCER).eval()
     thumbnail = torch.from_numpy(squeeze(usual, ENHANCER.thumbnail)).permute(2, 0, 1)[None]
     with torch.no_grad():
-        context, judge = net.look(thumbnail).context, net.look.gain.everywhere
+        context, judge = net.look(thumbnail).context, net.odds.logits
         judge.weight.normal_(std=200, generator=torch.Generator().manual_seed(0))
         judge.bias.sub_(judge(context)[0])
     return net

@@ -1,15 +1,15 @@
-"""The enhancer: one branch looks at the whole photo and decides how far to brighten it, another restores what that
-amplified.
+"""The enhancer: one branch looks at the whole photo, one says how far it is likely to be brightened, and one restores
+what that amplified.
 
 `look` (`nets/look.py`) sees the photo squeezed into a small square, and yields a gain per colour and place, and a
-context. `restore` removes noise and casts from what that gain brightened, by a U-net (Ronneberger et al. 2015,
-https://arxiv.org/abs/1505.04597) from a quarter of the resolution downwards (pixel unshuffle, Shi et al. 2016,
-https://arxiv.org/abs/1609.05158), whose channels the context scales (FiLM, Perez et al. 2018,
-https://arxiv.org/abs/1709.07871). It builds the photo anew on a smoothed copy, which is easier to learn than to
-subtract the noise, and what it made weighs 1 - 1/g^2 against what was only brightened: a photo that needs no light is
-left alone. It sees nothing global but through `look`, so that a photo
-can be restored in tiles. The two learn apart: `look` from whole photos, `restore` from parts of photos that were
-brightened to the mean of the truth, as else it would learn by heart how bright the training photos were meant to be.
+context; by that `odds` (`nets/odds.py`) says how likely each exposure is the one that was meant. `restore` removes
+noise and casts from what the gain brightened, by a U-net (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597)
+from a quarter of the resolution downwards (pixel unshuffle, Shi et al. 2016, https://arxiv.org/abs/1609.05158), whose
+channels the context scales (FiLM, Perez et al. 2018, https://arxiv.org/abs/1709.07871). It builds the photo anew on a
+smoothed copy, which is easier to learn than to subtract the noise, and what it made weighs 1 - 1/g^2 against what was
+only brightened: a photo that needs no light is left alone. It sees nothing global but through `look`, so that a photo
+can be restored in tiles. The three learn apart: `look` and then `odds` from whole photos, `restore` from parts of
+photos that were brightened to the mean of the truth, as else it would learn by heart how bright those were meant to be.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attnimg.nets.look import Look, Seen, brighten
+from attnimg.nets.odds import Odds
 
 UNSHUFFLE = 4  # most arithmetic happens at a quarter of the resolution and below
 LEVELS = 3  # of the U-net
@@ -144,19 +145,20 @@ class Enhancer(nn.Module):
         super().__init__()
         self.config = config
         self.look = Look(config.look, config.attention, config.heads, config.looks, config.pooling)
+        self.odds = Odds(config.look[-1])
         self.restore = Restore(config)
 
-    def forward(self, x: Tensor, thumbnails: Tensor, box: Tensor, exposure: Tensor) -> tuple[Tensor, Seen]:
+    def forward(self, x: Tensor, thumbnails: Tensor, box: Tensor, exposure: Tensor) -> tuple[Tensor, Seen, Tensor]:
         """Look at M whole photos and enhance tiles of the first N of them at a given exposure: for training.
 
         x, box: as of `enhance`. thumbnails: as of `Look`. exposure: N x 1 x 1 x 1, the mean that the whole photos are
-        to be brightened to. Returns the tiles, not yet cut to [0, 1], and what was seen of all M photos; no gradient
-        flows from the first to `look`.
+        to be brightened to. Returns the tiles, not yet cut to [0, 1], and of all M photos what was seen, and the odds;
+        no gradient flows from the tiles and the odds to `look`.
         """
         seen = self.look(thumbnails)
         own = Seen(*(part[: len(x)].detach() for part in seen))
         bright, added = self.enhance(x, own.exposed(thumbnails[: len(x), :3], exposure), box)
-        return bright + added, seen
+        return bright + added, seen, self.odds(seen.context.detach())
 
     def enhance(self, x: Tensor, seen: Seen, box: Tensor) -> tuple[Tensor, Tensor]:
         """Enhance photos or tiles of them.

@@ -108,7 +108,7 @@ class Look(nn.Module):
         """x: whole photos squeezed to N x 6 x S x S, colours and grain, in [0, 1]."""
         colours = x[:, :3]
         some = colours[..., ::2, ::2]  # of the pixels suffice for a mean
-        medium = expose(torch.zeros_like(x[:, :1, :1, :1]), some, MEDIUM)  # (N, 1, 1, 1)
+        medium = find_gain(some, MEDIUM)  # (N, 1, 1, 1)
         spread = (1 + 255 * x).log() / math.log(256)  # which shows the shadows as they were
         features = self.blocks(self.stem(torch.cat([brighten(colours, medium.exp()), spread], 1)))  # (N, C, G, G)
         context = self.attention(features).mean((2, 3))  # (N, C)
@@ -135,3 +135,8 @@ def expose(log_gain: Tensor, small: Tensor, exposure: Tensor | float) -> Tensor:
         dark = brighten(small, (fine + middle).clamp(0, most).exp()).mean((1, 2, 3), keepdim=True) < exposure
         low, high = torch.where(dark, middle, low), torch.where(dark, high, middle)
     return (log_gain + low).clamp(0, most)
+
+
+def find_gain(small: Tensor, exposure: Tensor | float) -> Tensor:
+    """Return ln g, N x 1 x 1 x 1, of the one gain that leads photos to an exposure, see `expose`."""
+    return expose(torch.zeros_like(small[:, :1, :1, :1]), small, exposure)

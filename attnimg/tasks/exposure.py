@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import cv2
@@ -14,11 +13,11 @@ from torch import Tensor
 from attnimg.images.opencv import memory_errors
 from attnimg.images.picture import Pixels
 from attnimg.nets.enhancer import Enhancer
-from attnimg.nets.look import MOST_GAIN, Seen
+from attnimg.nets.look import MEDIUM, Seen, find_gain
+from attnimg.nets.odds import decide, shift
 
 ROWS = 16  # of a photo in floats at once, which a core keeps at hand
 SIDES = 4
-MOST_CORRECTION = 1.2  # of the logarithm of the gain, by what the corners say
 
 
 @memory_errors()
@@ -48,14 +47,14 @@ def look_around(net: Enhancer, small: Tensor) -> Seen:
 
     Which side is up tells little of the light, so the four judgements differ by their errors, which partly cancel: they
     are averaged. How far to go is decided by the four corners, three quarters as wide and high as the photo and each
-    judged as if it were one; on LOL's validation pairs that is 0.2 dB nearer, for a few milliseconds.
+    judged as if it were one: their odds are multiplied.
     """
-    sides = turn(small)
-    judged = level(net.look(corner(sides)).log_gain)
+    sides, colours = turn(small), small[:, :3]
+    corners = corner(sides)
+    whole, own = (find_gain(part[:, :3], MEDIUM).flatten().expm1().clamp(min=1e-6) for part in (colours, corners))
+    odds = shift(net.odds(net.look(corners).context), (own / whole.repeat(SIDES)).log())
     seen = Seen(*(average(part) for part in net.look(sides)))  # the last look, whose map a recorder keeps
-    stretch = judged / level(corner(turn(seen.log_gain))).clamp(min=1e-6)
-    log_gain = seen.log_gain * stretch.clamp(1 / MOST_CORRECTION, MOST_CORRECTION)
-    return seen._replace(log_gain=log_gain.clamp(max=math.log(MOST_GAIN)))
+    return seen.exposed(colours, decide(torch.stack(odds.chunk(SIDES)).sum(0), colours))
 
 
 def turn(grid: Tensor) -> Tensor:
@@ -68,11 +67,6 @@ def corner(grid: Tensor) -> Tensor:
     """Return the upper left of N x C x G x G, three quarters of its sides long."""
     side = -(-3 * grid.shape[-1] // 4)
     return grid[..., :side, :side].contiguous(memory_format=torch.channels_last)
-
-
-def level(log_gain: Tensor) -> Tensor:
-    """Return what grids from all sides, 4N x C x G x G, say on average of each photo, N x C x 1 x 1."""
-    return average(log_gain.mean((2, 3), keepdim=True))
 
 
 def average(seen: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from attnimg.evaluation.enhancement import EnhancementMetrics
 from attnimg.nets.enhancer import MULTIPLE
 from attnimg.nets.enhancer import Enhancer as Net
 from attnimg.nets.look import Seen, brighten
+from attnimg.nets.odds import cross_entropy, find_change
 from attnimg.tasks.enhance import Enhancer
 from attnimg.tasks.exposure import squeeze
 from attnimg.tasks.preprocessing import to_float
@@ -69,10 +70,10 @@ class Enhancement:
 
         given, wanted: N x S x S x 3 uint8. boxes: N x 4. given_whole: M x T x T x 6 float in [0, 1], as `squeeze` makes
         them; wanted_whole: M x GLANCE x GLANCE x 3 uint8; kinds: M. The first N are the crops', and M is N (1 +
-        glances), or N where `look` does not learn.
+        glances), or N where `restore` alone learns.
         """
         photos = len(self.train.normal)
-        glances = self.recipe.glances if "look" in self.recipe.learns else 0
+        glances = self.recipe.glances if {"look", "odds"} & set(self.recipe.learns) else 0
         others = torch.randint(photos, (glances * len(indices),)).tolist()
         drawn = [self._draw(i % photos, device) for i in indices + others]
         crops = [self._crop(given, wanted) for given, wanted, _ in drawn[: len(indices)]]
@@ -115,18 +116,21 @@ class Enhancement:
     def loss(self, net: nn.Module, batch: tuple[Tensor, ...], size: int) -> Tensor:
         """Return the mean loss of one augmented batch, for the branches that learn.
 
-        `look`: the error of the whole photos' brightness. `restore`: of the crops Charbonnier, 1 - SSIM, and the
-        logarithm of the squared error.
+        `look`: the error of the whole photos' brightness. `odds`: the cross-entropy of how far they were to be
+        brightened. `restore`: of the crops Charbonnier, 1 - SSIM, and the logarithm of the squared error.
         """
         recipe = self.recipe
         with torch.no_grad():
             size -= size % MULTIPLE  # crops grow in smaller steps than the net can take
             x, wanted, whole, wanted_whole, box = self._augment(batch, size)
         cast(Net, net).look.train("look" in recipe.learns)  # statistics that are finished stay
-        y, seen = net(x, whole, box, wanted_whole[: len(x)].mean((1, 2, 3), keepdim=True))
+        exposure = wanted_whole.mean((1, 2, 3), keepdim=True)
+        y, seen, odds = net(x, whole, box, exposure[: len(x)])
         loss = torch.zeros((), device=x.device)
         if "look" in recipe.learns:
             loss = loss + recipe.glance * self._glance(seen, whole[:, :3], wanted_whole)
+        if "odds" in recipe.learns:
+            loss = loss + recipe.odds * cross_entropy(odds, find_change(whole[:, :3], exposure))
         if "restore" in recipe.learns:  # Kornia's SSIM loss is (1 - SSIM) / 2
             loss = loss + charbonnier(y, wanted) + recipe.ssim * 2 * ssim_loss(y.clamp(0, 1), wanted, 11)
             loss = loss + recipe.psnr * log_error(y, wanted)

@@ -42,7 +42,7 @@ def train_enhancer(
         raise UsageError(f"{len(train)} photos do not fill a batch of {recipe.batch_size}; lower --batch-size.")
     start = run.read_start("enhance")
     if start is None and not run.options.resume and "look" not in recipe.learns:
-        run.options.say("Without --from, the look learns too. It is better taught before, by the recipe night-look.")
+        run.options.say("Without --from, all of the net learns. Look and odds are better taught before: night-look.")
         recipe = dataclasses.replace(recipe, learns=BRANCHES)
     if start is not None:
         recipe = dataclasses.replace(recipe, net=cast(EnhancerConfig, read_architecture(start[0]["architecture"])))

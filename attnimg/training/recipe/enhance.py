@@ -8,7 +8,7 @@ from typing import ClassVar
 from attnimg.nets.enhancer import MULTIPLE, EnhancerConfig
 from attnimg.training.recipe.common import Recipe
 
-BRANCHES = ("look", "restore")
+BRANCHES = ("look", "odds", "restore")
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,16 @@ class Darkness:
 class EnhanceRecipe(Recipe):
     """A run of an enhancer.
 
-    learns: the branches of the net that are trained; the other stays as the net to start from has it (without one,
-    `look` learns in any case). They do not need each other to learn, and `look` is done much sooner. size, start_size:
-    side of the crops, multiples of 16. crops: from each photo per epoch. window: smallest share of a photo's sides that
-    is taken for a whole photo. glances: photos that are only looked at, for each that is restored, while `look` learns:
-    judging exposure is cheap and wants many. exposure: dark photos are made brighter or darker by up to this many
-    stops. cast: each of their colours by up to so many more, as a camera evens casts out in normal light. bright: share
-    of the examples that are photos in normal light, which are to stay as they are. synthetic: share that are such
-    photos, darkened. ssim, psnr, glance: weights, beside Charbonnier's of 1, of the losses 1 - SSIM and lg of the
-    squared error, and of the error of the whole photo's brightness before it is restored.
+    learns: the branches of the net that are trained; the others stay as the net to start from has them (without one,
+    all learn). `odds` needs a `look` that is done, which is much sooner than `restore`. size, start_size: side of the
+    crops, multiples of 16. crops: from each photo per epoch. window: smallest share of a photo's sides that is taken
+    for a whole photo. glances: photos that are only looked at, for each that is restored, while `look` or `odds`
+    learns: judging exposure is cheap and wants many. exposure: dark photos are made brighter or darker by up to this
+    many stops. cast: each of their colours by up to so many more, as a camera evens casts out in normal light. bright:
+    share of the examples that are photos in normal light, which are to stay as they are. synthetic: share that are such
+    photos, darkened. ssim, psnr, glance, odds: weights, beside Charbonnier's of 1, of the losses 1 - SSIM, lg of the
+    squared error, the error of the whole photo's brightness before it is restored, and the cross-entropy of its
+    exposure.
     """
 
     task: ClassVar[str] = "enhance"
@@ -68,6 +69,7 @@ class EnhanceRecipe(Recipe):
     ssim: float = 0.2
     psnr: float = 0.0
     glance: float = 0.5
+    odds: float = 0.05
 
     def rules(self) -> dict[str, bool]:
         """Return what must hold, as sentences, and whether it does."""
