@@ -18,6 +18,7 @@ from attnimg.nets.odds import decide, shift
 
 ROWS = 16  # of a photo in floats at once, which a core keeps at hand
 SIDES = 4
+MOST_CORRECTION = 1.2  # of the logarithm of the gain, by what the odds say
 
 
 @memory_errors()
@@ -47,14 +48,16 @@ def look_around(net: Enhancer, small: Tensor) -> Seen:
 
     Which side is up tells little of the light, so the four judgements differ by their errors, which partly cancel: they
     are averaged. How far to go is decided by the four corners, three quarters as wide and high as the photo and each
-    judged as if it were one: their odds are multiplied.
+    judged as if it were one: their odds are multiplied. They were learnt from photos that are all very dark, so that
+    what is not is left to the look.
     """
     sides, colours = turn(small), small[:, :3]
     corners = corner(sides)
     whole, own = (find_gain(part[:, :3], MEDIUM).flatten().expm1().clamp(min=1e-6) for part in (colours, corners))
     odds = shift(net.odds(net.look(corners).context), (own / whole.repeat(SIDES)).log())
     seen = Seen(*(average(part) for part in net.look(sides)))  # the last look, whose map a recorder keeps
-    return seen.exposed(colours, decide(torch.stack(odds.chunk(SIDES)).sum(0), colours))
+    likely = seen.exposed(colours, decide(torch.stack(odds.chunk(SIDES)).sum(0), colours)).log_gain
+    return seen._replace(log_gain=likely.clamp(seen.log_gain / MOST_CORRECTION, seen.log_gain * MOST_CORRECTION))
 
 
 def turn(grid: Tensor) -> Tensor:
