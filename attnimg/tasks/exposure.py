@@ -48,8 +48,8 @@ def look_around(net: Enhancer, small: Tensor) -> Seen:
 
     Which side is up tells little of the light, so the four judgements differ by their errors, which partly cancel: they
     are averaged. How far to go is decided by the four corners, three quarters as wide and high as the photo and each
-    judged as if it were one: their odds are multiplied. They were learnt from photos that are all very dark, so that
-    what is not is left to the look.
+    judged as if it were one: their odds are multiplied. These know little of photos that are only a little dark, which
+    are left to the look.
     """
     sides, colours = turn(small), small[:, :3]
     corners = corner(sides)
