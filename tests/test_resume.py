@@ -37,7 +37,7 @@ def street(tmp_path: Path) -> Path:
         "architecture": describe(config),
         "classes": [{"id": i, "label": f"class {i}", "color": [99 * i, 0, 0]} for i in range(3)],
         "preprocessing": {"mean": [0.5] * 3, "std": [0.25] * 3, "size": 64},
-        "attention": "focus",
+        "attention": "attention",
     }
     path = tmp_path / "lane.safetensors"
     checkpoints.write(path, header, Segmenter(config).state_dict())

@@ -169,5 +169,5 @@ def test_the_logarithm_of_the_error_of_what_is_restored_weighs_as_the_recipe_say
         losses.append(task.loss(net, batch, 48))
     torch.manual_seed(1)
     x, wanted, whole, wanted_whole, box = task._augment(batch, 48)
-    restored, _ = net(x, whole, box, wanted_whole[:2].mean((1, 2, 3), keepdim=True))
+    restored, *_ = net(x, whole, box, wanted_whole[:2].mean((1, 2, 3), keepdim=True))
     assert torch.allclose(losses[1] - losses[0], 2 * log_error(restored, wanted), rtol=1e-3)
