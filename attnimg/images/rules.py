@@ -215,8 +215,10 @@ def _is_image(path: str) -> bool:
         return has_image_extension(path)
     if not stat.S_ISREG(mode):
         return False
-    if has_image_extension(path) or has_raw_extension(path):
-        return has_image_extension(path)
+    if has_image_extension(path):
+        return True
+    if has_raw_extension(path):
+        return False
     try:
         with Path(path).open("rb") as file:
             return sniff(file.read(HEAD)) is not None
