@@ -46,5 +46,9 @@ class NoImages(AttnimgError):  # noqa: N818
     """No image was found: exit status 3."""
 
 
+class OutputFailed(Exception):  # noqa: N818
+    """The results of a run cannot be written: a full disk, say. Finished files are kept, their records are lost."""
+
+
 class Unavailable(AttnimgError):  # noqa: N818
     """Weights, a device or an optional extra are not available: exit status 4."""

@@ -22,17 +22,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from attnimg.training.tasks.train_classifier import train_classifier
+from attnimg.training.tasks.train_segmenter import train_segmenter
 
-from attnimg import checkpoints
 from attnimg.datasets.masks import read_class_table
 from attnimg.errors import AttnimgError, UsageError
+from attnimg.models import checkpoints
 from attnimg.training.log import Log
 from attnimg.training.loop import LAST, LOG
 from attnimg.training.precision import choose_precision
 from attnimg.training.recipe import ClassifyRecipe, Recipe, SegmentRecipe, load_recipe
 from attnimg.training.run import RECIPE
-from attnimg.training.train_classifier import train_classifier
-from attnimg.training.train_segmenter import train_segmenter
 
 
 @dataclass(frozen=True)

@@ -21,25 +21,24 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from attnimg.jobs.options.common import Compute, count_cores
 from measuring import LARGE, SMALL, Cost, make_photos, measure, measure_startup, run_command
 
 import attnimg
-from attnimg.cli.classify import ClassifyJob
-from attnimg.cli.enhance import EnhanceJob
 from attnimg.cli.main import share_cores
-from attnimg.cli.naming import Files
-from attnimg.cli.naming import Naming as EnhancedNaming
-from attnimg.cli.options import Compute, count_cores
-from attnimg.cli.segment import Naming as MaskNaming
-from attnimg.cli.segment import SegmentJob
-from attnimg.cli.segment_batch import BatchFiles
-from attnimg.cli.segment_extras import Beside, Chosen, Extras
-from attnimg.images.find import find
-from attnimg.images.place import Placer
+from attnimg.files.find import find
+from attnimg.files.outputs import OutputNames
+from attnimg.files.source import Source
 from attnimg.images.read import read
-from attnimg.images.source import Source
-from attnimg.pipeline.journal import Journal
-from attnimg.results import to_json
+from attnimg.jobs.classify.job import ClassifyJob
+from attnimg.jobs.enhance.job import EnhanceJob
+from attnimg.jobs.enhance.names import Files
+from attnimg.jobs.enhance.names import Naming as EnhancedNaming
+from attnimg.jobs.segment.dataset_files import BatchFiles
+from attnimg.jobs.segment.job import Naming as MaskNaming
+from attnimg.jobs.segment.job import SegmentJob
+from attnimg.jobs.segment.mask_files import Beside, Chosen, Extras
+from attnimg.pipeline.journal.journal import Journal
 
 SIZES = {"64": (64, 64), "0.2MP": SMALL, "12MP": LARGE}
 AIM_TIME, AIM_MEMORY = 1.15, 1.05
@@ -67,9 +66,9 @@ def make_classify_job(out: Path) -> ClassifyJob:
 
 def make_enhance_job(out: Path) -> EnhanceJob:
     """Return what `attnimg enhance` runs."""
-    from attnimg.tasks.enhance import Settings
+    from attnimg.predictors.enhance import Settings
 
-    naming = EnhancedNaming(Placer(out), Files(), None, overlay=False)
+    naming = EnhancedNaming(OutputNames(out), Files(), None, overlay=False)
     return EnhanceJob(attnimg.load("enhance", device="cpu"), Settings(), naming, read)
 
 
@@ -78,7 +77,7 @@ def make_segment_job(out: Path) -> SegmentJob:
     segmenter, extras = attnimg.load("segment", device="cpu"), Extras()
     beside = Beside(extras, Chosen.of(extras, [c.label for c in segmenter.classes], segmenter.model), overlay=False)
     batch = BatchFiles(None, None, overwrite=False, inputs=(), journal=Journal())
-    return SegmentJob(segmenter, MaskNaming(Placer(out), None, beside.endings), beside, batch, read)
+    return SegmentJob(segmenter, MaskNaming(OutputNames(out), None, beside.endings), beside, batch, read)
 
 
 def encode_file(job: Any, source: Source, ready: Any, outcome: Any) -> object:
@@ -89,7 +88,7 @@ def encode_file(job: Any, source: Source, ready: Any, outcome: Any) -> object:
 TASKS = {
     "classify": Task(
         make_classify_job,
-        lambda job, source, ready, outcome: to_json(job.write(source, ready, outcome)),
+        lambda job, source, ready, outcome: job.write(source, ready, outcome).to_json(),
         {"64": 2000, "0.2MP": 1000, "12MP": 200},
         writes=False,
     ),

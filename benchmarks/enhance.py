@@ -13,11 +13,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from attnimg.jobs.options.common import count_cores
 from measuring import SMALL, make_photos, measure, report_large
 from PIL import Image
 
 import attnimg
-from attnimg.cli.options import count_cores
 
 DARK = 0.1
 RUNS = 5

@@ -14,12 +14,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from attnimg.jobs.options.common import count_cores
 from measuring import SMALL, make_photos, measure, report_large
 from PIL import Image
 from torch.nn import functional as F
 
 import attnimg
-from attnimg.cli.options import count_cores
 
 SIZE = (480, 360)  # width, height: CamVid's
 CHANNELS = 64  # of the yardstick, in and out, at half of each side: 1.6 GMAC

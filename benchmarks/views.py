@@ -3,7 +3,7 @@
 python benchmarks/views.py DATA [--every 1]
 
 DATA/val holds a folder per class. From each image the middle band of 3:2 is kept, lying and standing by turns, and
-classified by: its centre square (`--views 1`), several squares averaged (`--views N`), and the whole band squeezed
+classified by: its center square (`--views 1`), several squares averaged (`--views N`), and the whole band squeezed
 into a square. Prints top-1 of each; the uncut squares for comparison.
 """
 
@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnimg.datasets.classes import find_examples
+from attnimg.files.source import Source
 from attnimg.images.read import read
-from attnimg.images.source import Source
-from attnimg.tasks.classify import Classifier, load_classifier
+from attnimg.predictors.classify import Classifier, load_classifier
 
 
 def band(pixels: NDArray[np.uint8], standing: bool) -> NDArray[np.uint8]:

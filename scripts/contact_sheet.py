@@ -2,7 +2,7 @@
 
     python scripts/contact_sheet.py [--model night] [--output docs/enhance.jpg]
 
-The darkness is simulated (`attnimg.training.darkness`, a fixed seed for each photo), and the sheet says so.
+The darkness is simulated (`attnimg.training.low_light`, a fixed seed for each photo), and the sheet says so.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import torch
 from numpy.typing import NDArray
 
 import attnimg
-from attnimg.images.find import find
-from attnimg.images.place import Target
+from attnimg.drawing.write import write_drawing
+from attnimg.files.find import find
+from attnimg.files.outputs import Output
 from attnimg.images.read import read
-from attnimg.images.write import write_image
-from attnimg.tasks.enhance import Enhancer
-from attnimg.training.darkness import darken
+from attnimg.predictors.enhance import Enhancer
+from attnimg.training.low_light import simulate_low_light
 from attnimg.training.recipe import Darkness
 
 ROOT = Path(__file__).parent.parent
@@ -35,7 +35,7 @@ def make_pair(path: str, photo: NDArray[np.uint8], enhancer: Enhancer, seed: int
     """Return a darkened photo beside what was made of it, with a line that says so."""
     torch.manual_seed(seed)
     light = torch.from_numpy(photo.astype(np.float32) / 255).permute(2, 0, 1)[None]
-    dark = np.asarray(darken(light, NIGHT)[0].permute(1, 2, 0).mul(255).round().byte())
+    dark = np.asarray(simulate_low_light(light, NIGHT)[0].permute(1, 2, 0).mul(255).round().byte())
     cells = [fit(dark), fit(enhancer(dark))]
     text = np.full((LINE, 2 * CELL[0], 3), 255, np.uint8)
     words = f"{Path(path).stem}: darkened copy, enhanced"
@@ -44,7 +44,7 @@ def make_pair(path: str, photo: NDArray[np.uint8], enhancer: Enhancer, seed: int
 
 
 def fit(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Cut a photo to the cell's shape from its centre and scale it down."""
+    """Cut a photo to the cell's shape from its center and scale it down."""
     height, width = photo.shape[:2]
     scale = min(width / CELL[0], height / CELL[1])
     w, h = round(CELL[0] * scale), round(CELL[1] * scale)
@@ -64,7 +64,7 @@ def main() -> None:
     pairs = [make_pair(s.path, read(s).pixels, enhancer, seed) for seed, s in enumerate(sources)]
     gap = np.full((len(pairs[0]), GAP, 3), 255, np.uint8)
     rows = [np.hstack([pairs[i], gap, pairs[i + 1]]) for i in range(0, PAIRS, COLUMNS)]
-    write_image(Target(args.output, replace=True), np.vstack(rows))
+    write_drawing(Output(args.output, replace=True), np.vstack(rows))
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from attnimg import checkpoints
-from attnimg.cards import write_cards
-from attnimg.nets.build import build_net
+from attnimg.models import checkpoints
+from attnimg.models.build import build_net
+from attnimg.models.cards import write_cards
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 FIGURES = {

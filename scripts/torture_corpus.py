@@ -42,7 +42,7 @@ def make_corpus(folder: Path, count: int, random: Random) -> set[str]:
 
 
 def _encode(random: np.random.Generator, suffix: str) -> bytes:
-    """Return an image: a coarse pattern in dim colours, with grain."""
+    """Return an image: a coarse pattern in dim colors, with grain."""
     coarse = random.integers(0, 160, (4, 4, 3), np.uint8).repeat(SIDE // 4, 0).repeat(SIDE // 4, 1)
     file = io.BytesIO()
     image = Image.fromarray(coarse + random.integers(0, 20, coarse.shape, np.uint8))

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from helpers.results import Run
+from helpers.tiny_data import make_classes, make_pairs, make_scenes
+from helpers.watch_thread import Start, Watch, write
 from PIL import Image
-from tiny_data import make_classes, make_pairs, make_scenes
-from watch_thread import QUICK, Start, Watch, write
+
+from attnimg.models.registry import TASKS, Reference
 
 if TYPE_CHECKING:
-    from copy_processes import Copier
+    from helpers.copy_processes import Copier
     from torch.nn import Module
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -27,32 +29,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-Run = Callable[..., tuple[int, str, str]]
-
-
-def records(out: str | bytes) -> list[dict[str, Any]]:
-    """Return what a command printed, a JSON object per line."""
-    return [json.loads(line) for line in out.splitlines()]
-
-
-def files(folder: Path) -> list[str]:
-    """Return the paths of all files below a folder, sorted."""
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-
 
 def write_weights(factory: pytest.TempPathFactory, name: str, header: dict[str, Any], net: Module) -> Path:
     """Write a net's weight file into a folder of its own."""
-    from attnimg import checkpoints
+    from attnimg.models import checkpoints
 
     path = factory.mktemp("weights") / f"{name}.safetensors"
     checkpoints.write(path, header, net.state_dict())
     return path
-
-
-@pytest.fixture(autouse=True)
-def _limit_of_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put Pillow's limit of pixels back, which `images.read` sets for the whole process."""
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
 
 
 @pytest.fixture
@@ -68,7 +52,7 @@ def no_thread_is_left() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a data set of three classes by colour; read only."""
+    """Return a data set of three classes by color; read only."""
     return make_classes(tmp_path_factory.mktemp("classes"))
 
 
@@ -107,9 +91,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a tiny model with random weights, 6 classes."""
     import torch
 
+    from attnimg.models.build import describe
     from attnimg.nets.backbone import BackboneConfig
-    from attnimg.nets.build import describe
-    from attnimg.nets.classifier import Classifier, ClassifierConfig
+    from attnimg.nets.classifier import ClassifierConfig, ClassifierNet
 
     torch.manual_seed(0)
     config = ClassifierConfig(classes=6, width=8, backbone=BackboneConfig(widths=(4, 8), depths=(1, 1)))
@@ -117,24 +101,24 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "task": "classify",
         "architecture": describe(config),
         "classes": [{"id": f"n{i}", "label": f"some/thing {i}"} for i in range(6)],
-        "preprocessing": {"mean": [0.5] * 3, "std": [0.25] * 3, "size": 32},
+        "preprocessing": {"mean": [0.5] * 3, "std": [0.25] * 3, "size": 32, "fit": "square"},
         "temperature": 1.0,
         "attention": "attention",
     }
-    return write_weights(tmp_path_factory, "tiny", header, Classifier(config))
+    return write_weights(tmp_path_factory, "tiny", header, ClassifierNet(config))
 
 
 @pytest.fixture(scope="session")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a tiny enhancer with random weights; it brightens about fivefold."""
     import torch
-    from tiny_nets import ENHANCER, ENHANCER_HEADER
+    from helpers.tiny_nets import ENHANCER, ENHANCER_HEADER
 
-    from attnimg.nets.build import describe
-    from attnimg.nets.enhancer import Enhancer
+    from attnimg.models.build import describe
+    from attnimg.nets.enhancer.net import EnhancerNet
 
     torch.manual_seed(0)
-    net = Enhancer(ENHANCER)
+    net = EnhancerNet(ENHANCER)
     for parameter in net.parameters():
         if not parameter.any():  # what begins at zero would leave parts of the net unseen
             torch.nn.init.normal_(parameter, std=0.02)
@@ -151,7 +135,7 @@ def enhance(run: Run, night: Path) -> Run:
 @pytest.fixture
 def each_format(tmp_path: Path) -> Path:
     """Return a folder with a dark photo of each format, changed long ago."""
-    from dark_photos import FORMATS, LONG_AGO, dark
+    from helpers.dark_photos import FORMATS, LONG_AGO, dark
 
     folder = tmp_path / "photos"
     (folder / "sub").mkdir(parents=True)
@@ -163,12 +147,10 @@ def each_format(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def lane(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a segmenter that tells classes by their colours, as `by_color.py` has it; it loads in this process."""
-    from by_color import HEADER, ByColor, ByColorConfig
+    """Return a segmenter that tells classes by their colors, as `by_color.py` has it; it loads in this process."""
+    from helpers.by_color import HEADER, ByColor, ByColorConfig
 
-    from attnimg.nets import build
-
-    monkeypatch.setitem(build.NETS, "segmenter", (ByColorConfig, ByColor))  # type: ignore[arg-type]
+    monkeypatch.setitem(TASKS["segment"].nets, "by_color", Reference("helpers.by_color:ByColor"))  # type: ignore[arg-type]
     return write_weights(tmp_path_factory, "lane", HEADER, ByColor(ByColorConfig()))
 
 
@@ -181,7 +163,7 @@ def segment(run: Run, lane: Path) -> Run:
 @pytest.fixture
 def painted(tmp_path: Path) -> Path:
     """Return a folder of two photos whose masks are known: `by_color.scene`, and all road."""
-    from by_color import COLORS, ROAD, scene
+    from helpers.by_color import COLORS, ROAD, scene
 
     folder = tmp_path / "photos"
     (folder / "sub").mkdir(parents=True)
@@ -193,7 +175,7 @@ def painted(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a weight file of which `weight_files.py` makes spoilt copies; read only."""
-    from weight_files import write_whole
+    from helpers.weight_files import write_whole
 
     return write_whole(tmp_path_factory.mktemp("whole") / "whole.safetensors")
 
@@ -201,7 +183,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def copying(tmp_path: Path) -> Copier:
     """Return a folder of photos and the program that copies them."""
-    from copy_processes import Copier
+    from helpers.copy_processes import Copier
 
     return Copier(tmp_path)
 
@@ -210,7 +192,6 @@ def copying(tmp_path: Path) -> Copier:
 def start_watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Start a watch of a folder with one image in it, and return when it has begun."""
     watches: list[Watch] = []
-    monkeypatch.setattr("attnimg.images.watch.SETTLE", QUICK)
 
     def start(*inputs: Path, ready: bool = True, **options: object) -> Watch:
         folder = inputs[0] if inputs else tmp_path / "in"

@@ -17,7 +17,7 @@ from attnimg.attention.eca import ECA
 from attnimg.attention.euclidean import EuclideanAttention
 from attnimg.attention.gate import AttentionGate
 from attnimg.attention.linear import LinearAttention
-from attnimg.attention.neighbourhood import NeighbourhoodAttention
+from attnimg.attention.neighborhood import NeighborhoodAttention
 from attnimg.attention.recorder import Mechanism, Recorder, mechanisms
 from attnimg.attention.region import RegionAttention
 from attnimg.attention.self_attention import SelfAttention
@@ -32,7 +32,7 @@ MECHANISMS: dict[str, type[nn.Module]] = {
     "euclidean": EuclideanAttention,
     "gate": AttentionGate,
     "linear": LinearAttention,
-    "neighbourhood": NeighbourhoodAttention,
+    "neighborhood": NeighborhoodAttention,
     "region": RegionAttention,
     "se": SqueezeExcitation,
     "self": SelfAttention,

@@ -17,7 +17,7 @@ class CBAM(SpatialAttention):
     """Gates channels and positions.
 
     channels: C of the input. reduction: C / reduction is the width of the bottleneck (at least 8). kernel: side of the
-    neighbourhood that a position's gate sees, odd. parallel: both gates look at x itself; else the spatial one looks at
+    neighborhood that a position's gate sees, odd. parallel: both gates look at x itself; else the spatial one looks at
     what the channel gate left.
     """
 

@@ -1,4 +1,4 @@
-"""Spatial attention: a gate per position, from what its neighbourhood holds.
+"""Spatial attention: a gate per position, from what its neighborhood holds.
 
     s = sigmoid(conv_k([mean_c(x); max_c(x)])),    y = s x
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 class SpatialAttention(nn.Module):
     """Gates positions.
 
-    channels: C of the input; any, since only mean and maximum over them are seen. kernel: side of the neighbourhood
+    channels: C of the input; any, since only mean and maximum over them are seen. kernel: side of the neighborhood
     that a position's gate sees, odd.
     """
 
@@ -23,7 +23,7 @@ class SpatialAttention(nn.Module):
     def __init__(self, channels: int, kernel: int = 7) -> None:
         super().__init__()
         if kernel % 2 == 0:
-            raise ValueError(f"a kernel of {kernel} has no centre; give an odd one, such as {kernel + 1}")
+            raise ValueError(f"a kernel of {kernel} has no center; give an odd one, such as {kernel + 1}")
         self.conv = nn.Conv2d(2, 1, kernel, padding=kernel // 2)
 
     def weights(self, x: Tensor) -> Tensor:

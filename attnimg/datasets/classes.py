@@ -14,14 +14,7 @@ from random import Random
 
 from attnimg.datasets.reading import list_images
 from attnimg.errors import UsageError
-
-
-@dataclass(frozen=True)
-class ClassName:
-    """A class: its id in the data set and its readable label."""
-
-    id: str
-    label: str
+from attnimg.labels import ClassName
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Data sets of masks: each photo with the class of every pixel.
 
 A part of DATA (`train/`, `val/`) holds `images/` and `masks/`, whose files pair by their path without its extension. A
-mask is an image of one 8-bit channel, grey or with a palette, as large as its upright photo, whose values are class
+mask is an image of one 8-bit channel, gray or with a palette, as large as its upright photo, whose values are class
 indices; `classes.json` beside the parts names them.
 """
 
@@ -17,20 +17,12 @@ from PIL import Image
 
 from attnimg.datasets.reading import list_partners, read_photo
 from attnimg.errors import UsageError
-from attnimg.images.masks import VOID, Color, Mask
-from attnimg.images.picture import Pixels
+from attnimg.images.pixels import Pixels
+from attnimg.labels import VOID, SegmentClass
+from attnimg.masks.mask import Mask
 
 TABLE = "classes.json"
 FORM = '{"classes": ["sky", "road"], "colors": [[128, 128, 128], [128, 64, 128]], "void": 255}'
-
-
-@dataclass(frozen=True)
-class SegmentClass:
-    """A class: the value of its pixels in masks, its readable label, its colour (RGB, 0 to 255)."""
-
-    id: int
-    label: str
-    color: Color
 
 
 @dataclass(frozen=True)
@@ -105,7 +97,7 @@ def read_mask(file: str, table: ClassTable) -> Mask:
         raise UsageError(f"{file}: It cannot be read as a mask: {error}.") from error
     if mode not in ("L", "P"):
         raise UsageError(
-            f"{file}: Its pixels are {mode}, no class ids. Save masks as PNG, grey of 8 bits or a palette."
+            f"{file}: Its pixels are {mode}, no class ids. Save masks as PNG, gray of 8 bits or a palette."
         )
     known = [*(c.id for c in table.classes), table.void]
     if wrong := sorted(set(np.unique(values).tolist()).difference(known)):

@@ -1,7 +1,7 @@
 """Data sets of pairs: each photo in low light with the same scene in normal light.
 
 A part of DATA (`train/`, `val/`) holds `low/` and `normal/`, whose files pair by their path without its extension.
-Where darkness is synthesised, photos in `normal/` need no partner.
+Where darkness is synthesized, photos in `normal/` need no partner.
 """
 
 from __future__ import annotations

@@ -9,10 +9,10 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from attnimg.errors import ImageError, NoImages, UsageError
-from attnimg.images.find import find
-from attnimg.images.picture import Picture
+from attnimg.files.find import find
+from attnimg.files.source import Source
+from attnimg.images.decoded import DecodedImage
 from attnimg.images.read import read
-from attnimg.images.source import Source
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -76,7 +76,7 @@ def _list_by_name(folder: Path) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def read_photo(file: str, *, shortest: int | None = None) -> Picture:
+def read_photo(file: str, *, shortest: int | None = None) -> DecodedImage:
     """Decode one photo, as `images.read` does; UsageError: it cannot be, and the message begins with its name."""
     try:
         return read(Source(file, PurePath(file)), shortest=shortest)

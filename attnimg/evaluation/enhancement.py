@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnimg.errors import Unavailable
-from attnimg.images.opencv import memory_errors
-from attnimg.images.picture import Pixels, to_bytes
+from attnimg.images.backends import opencv_memory_errors
+from attnimg.images.pixels import Pixels, to_uint8
 
 MOST_PSNR = 120.0  # dB, also of a photo that is its truth
 WINDOW, SIGMA = (11, 11), 1.5
@@ -50,7 +50,7 @@ class EnhancementMetrics(PhotoMetrics):
 
     def update(self, output: Pixels, truth: Pixels) -> None:
         """Add a photo. Both: H x W x 3, uint8 or uint16."""
-        a, b = to_bytes(output), to_bytes(truth)
+        a, b = to_uint8(output), to_uint8(truth)
         brightness_error = abs(a.mean(dtype=np.float64) - b.mean(dtype=np.float64)) / 255
         self.rows.append({"psnr": psnr(a, b), "ssim": ssim(a, b), "brightness_error": float(brightness_error)})
 
@@ -80,7 +80,7 @@ class NoReferenceMetrics(PhotoMetrics):
     def _score(self, pixels: Pixels) -> float:
         # A black photo makes it divide nothing by nothing, and has the worst score all the same.
         with np.errstate(invalid="ignore"):
-            return float(self._piqe(np.ascontiguousarray(to_bytes(pixels)[..., ::-1]))[0])
+            return float(self._piqe(np.ascontiguousarray(to_uint8(pixels)[..., ::-1]))[0])
 
 
 def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
@@ -88,7 +88,7 @@ def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     return min(MOST_PSNR, cv2.PSNR(a, b))
 
 
-@memory_errors()
+@opencv_memory_errors()
 def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     """Return the structural similarity of two photos, H x W x 3: Wang et al. 2004, each channel by itself.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from attnimg.errors import Unavailable
 from attnimg.evaluation.calibration import Reliability
 
-INK, GREY, BLUE, RED = "#222222", "#8a8a8a", "#3b6ea8", "#c1443c"
+INK, GRAY, BLUE, RED = "#222222", "#8a8a8a", "#3b6ea8", "#c1443c"
 LEGIBLE = 250
 """As many classes have their labels drawn; more are numbered."""
 
@@ -22,7 +22,7 @@ LEGIBLE = 250
 def draw_confusion(path: Path, confusion: Tensor, labels: Sequence[str], pairs: int = 15) -> Path:
     """Draw the confusion matrix as shares of each true class, and beside it the `pairs` most frequent confusions.
 
-    confusion: K x K counts, true class by row; labels: K. The colour scale is perceptually uniform and always [0, 1];
+    confusion: K x K counts, true class by row; labels: K. The color scale is perceptually uniform and always [0, 1];
     it follows the square root, so that one image of fifty is seen. Returns the path. Unavailable: no matplotlib.
     """
     classes = len(labels)
@@ -63,7 +63,7 @@ def _draw_pairs(axes: Any, confusion: Tensor, names: Sequence[str], pairs: int) 
     axes.set_title(f"Most frequent confusions, {len(worst)} of {int((wrong > 0).sum())}", loc="right")
     axes.barh(rows, [count for _, _, count in worst], color=BLUE, height=0.6)
     for row, (true, _, count) in enumerate(worst):
-        axes.text(count, row, f" {count} of {int(confusion[true].sum())}", va="center", fontsize=9, color=GREY)
+        axes.text(count, row, f" {count} of {int(confusion[true].sum())}", va="center", fontsize=9, color=GRAY)
     shown = [f"{names[true]} → {names[predicted]}" for true, predicted, _ in worst]
     axes.set_yticks(rows, shown, fontsize=9, parse_math=False)
     axes.set(ylim=(pairs - 0.5, -0.5), xlim=(0, 1.4 * max((count for _, _, count in worst), default=1)))
@@ -90,7 +90,7 @@ def draw_reliability(path: Path, table: Reliability) -> Path:
     above.legend(loc="upper left", frameon=False, fontsize=9)
 
     images = int(table.count.sum())
-    below.bar(middles, [row.count / images for row in rows], width, color=GREY, edgecolor="white")
+    below.bar(middles, [row.count / images for row in rows], width, color=GRAY, edgecolor="white")
     below.set(xlabel="confidence: the score of the label that was given", ylabel=f"share of\n{images:,} images")
     for axes in (above, below):
         axes.spines[["top", "right"]].set_visible(False)

@@ -32,11 +32,11 @@ class Metrics(Protocol):
 class Evaluation:
     """What a model was measured to be worth.
 
-    on: the images, in words. write_details: writes what lies behind the results into a folder.
+    dataset: the measured images, in words. write_details: writes what lies behind the results into a folder.
     """
 
     metrics: Metrics
-    on: str
+    dataset: str
     write_details: Callable[[Path], list[Path]]
 
     @property

@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attnimg.images.masks import VOID, Mask
+from attnimg.labels import VOID
+from attnimg.masks.mask import Mask
 
 TOLERANCE = 0.0075  # of the photo's diagonal, as in the paper: how far an outline may be from where it belongs
 
@@ -86,7 +87,7 @@ def score_outlines(predicted: Mask, truth: Mask) -> dict[int, float]:
 
 
 def find_outlines(mask: Mask) -> NDArray[np.bool_]:
-    """Tell of each pixel whether it belongs to a class and one of its four neighbours to another."""
+    """Tell of each pixel whether it belongs to a class and one of its four neighbors to another."""
     outlines = np.zeros(mask.shape, bool)
     for ahead, behind in (
         ((slice(1, None),), (slice(None, -1),)),

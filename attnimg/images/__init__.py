@@ -1,1 +1,1 @@
-"""Pixels and files: find the inputs, place the outputs, read, write and draw. No torch here."""
+"""Pixels of one image file: decode, convert and encode. No torch here."""

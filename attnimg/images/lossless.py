@@ -1,10 +1,11 @@
 """Encode PNG and TIFF, of 8 or 16 bits, from rows that NumPy filters and zlib packs.
 
-Pillow has no 16-bit RGB, OpenCV no grey with alpha, and each takes over twice the time.
+Pillow has no 16-bit RGB, OpenCV no gray with alpha, and each takes over twice the time.
 """
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Iterator
@@ -17,8 +18,9 @@ from PIL import Image
 from PIL.ExifTags import Base
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from attnimg.images.directories import check_directories
 from attnimg.images.metadata import Metadata, describe
-from attnimg.images.picture import Pixels
+from attnimg.images.pixels import Pixels
 
 _ROWS_AT_ONCE = 256
 
@@ -33,8 +35,8 @@ _NOT_MISSED = (
 )
 
 
-def encode_png(colours: Pixels, alpha: Pixels | None, beside: Metadata) -> bytes:
-    """Encode H x W grey or H x W x 3 RGB colours, uint8 or uint16, and H x W alpha of the same type.
+def encode_png(colors: Pixels, alpha: Pixels | None, beside: Metadata) -> bytes:
+    """Encode H x W gray or H x W x 3 RGB colors, uint8 or uint16, and H x W alpha of the same type.
 
     beside: goes into the file as it is; EXIF without the "Exif\\0\\0" that JPEG puts before it.
     """
@@ -43,10 +45,10 @@ def encode_png(colours: Pixels, alpha: Pixels | None, beside: Metadata) -> bytes
         checksum = zlib.crc32(data, zlib.crc32(name))
         return b"".join([len(data).to_bytes(4, "big"), name, data, checksum.to_bytes(4, "big")])
 
-    # PNG, 3rd edition: 11.2.1 for the kinds (0 grey, 2 RGB, plus 4 with alpha), 9.2 for the filter "Sub".
-    kind = (0 if colours.ndim == 2 else 2) + (0 if alpha is None else 4)
-    height, width = colours.shape[:2]
-    header = struct.pack(">IIBBBBB", width, height, 8 * colours.itemsize, kind, 0, 0, 0)
+    # PNG, 3rd edition: 11.2.1 for the kinds (0 gray, 2 RGB, plus 4 with alpha), 9.2 for the filter "Sub".
+    kind = (0 if colors.ndim == 2 else 2) + (0 if alpha is None else 4)
+    height, width = colors.shape[:2]
+    header = struct.pack(">IIBBBBB", width, height, 8 * colors.itemsize, kind, 0, 0, 0)
     parts = [b"\x89PNG\r\n\x1a\n", chunk(b"IHDR", header)]
     if beside.icc:
         parts.append(chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(beside.icc)))
@@ -55,7 +57,7 @@ def encode_png(colours: Pixels, alpha: Pixels | None, beside: Metadata) -> bytes
     if beside.xmp:
         parts.append(chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + beside.xmp))
     packer = _packer()
-    for band in _interleave(colours, alpha, ">"):
+    for band in _interleave(colors, alpha, ">"):
         step, rows = band.shape[2] * band.itemsize, band.reshape(len(band), -1).view(np.uint8)
         lines = np.empty((len(rows), 1 + rows.shape[1]), np.uint8)
         lines[:, 0], lines[:, 1 : 1 + step] = 1, rows[:, :step]
@@ -64,21 +66,21 @@ def encode_png(colours: Pixels, alpha: Pixels | None, beside: Metadata) -> bytes
     return b"".join([*parts, chunk(b"IDAT", packer.flush()), chunk(b"IEND", b"")])
 
 
-def encode_tiff(colours: Pixels, alpha: Pixels | None, beside: Metadata) -> bytes:
-    """Encode as `encode_png` does, or H x W x 4 CMYK colours. EXIF becomes tags, as `read_tags` has them."""
+def encode_tiff(colors: Pixels, alpha: Pixels | None, beside: Metadata) -> bytes:
+    """Encode as `encode_png` does, or H x W x 4 CMYK colors. EXIF becomes tags, as `read_tags` has them."""
     strips = []
-    for band in _interleave(colours, alpha, "<"):
+    for band in _interleave(colors, alpha, "<"):
         differences = band.copy()
         differences[:, 1:] -= band[:, :-1]  # TIFF 6.0, section 14: the predictor
         packer = _packer()
         strips.append(packer.compress(differences) + packer.flush())
-    inks = 1 if colours.ndim == 2 else colours.shape[2]
+    inks = 1 if colors.ndim == 2 else colors.shape[2]
     channels = inks + (alpha is not None)
     sizes = [len(strip) for strip in strips]
     tags: dict[int, Any] = {
-        Base.ImageWidth: colours.shape[1],
-        Base.ImageLength: colours.shape[0],
-        Base.BitsPerSample: (8 * colours.itemsize,) * channels,
+        Base.ImageWidth: colors.shape[1],
+        Base.ImageLength: colors.shape[0],
+        Base.BitsPerSample: (8 * colors.itemsize,) * channels,
         Base.Compression: 8,  # Deflate, as zlib writes it
         Base.PhotometricInterpretation: {1: 1, 3: 2, 4: 5}[inks],
         Base.StripOffsets: (0, *accumulate(sizes[:-1])),  # counted from the end of the directory
@@ -97,6 +99,7 @@ def encode_tiff(colours: Pixels, alpha: Pixels | None, beside: Metadata) -> byte
 
 def read_tags(exif: bytes) -> tuple[dict[int, Any], bool]:
     """Return EXIF as tags of a TIFF, and whether they tell all that it does. Raises EXIF_ERRORS where it is broken."""
+    check_directories(io.BytesIO(exif.removeprefix(b"Exif\0\0")))
     directory = Image.Exif()
     directory.load(exif)
     tags = describe(directory)
@@ -111,12 +114,12 @@ def _write_directory(tags: dict[int, Any]) -> bytes:
     return directory.tobytes(8)
 
 
-def _interleave(colours: Pixels, alpha: Pixels | None, kind: str) -> Iterator[NDArray[Any]]:
+def _interleave(colors: Pixels, alpha: Pixels | None, kind: str) -> Iterator[NDArray[Any]]:
     """Yield h x W x channels samples in the byte order that `kind` names, some rows at a time."""
-    for top in range(0, len(colours), _ROWS_AT_ONCE):
+    for top in range(0, len(colors), _ROWS_AT_ONCE):
         rows = slice(top, top + _ROWS_AT_ONCE)
-        band = np.atleast_3d(colours[rows]) if alpha is None else np.dstack([colours[rows], alpha[rows]])
-        yield np.ascontiguousarray(band, f"{kind}u{colours.itemsize}")
+        band = np.atleast_3d(colors[rows]) if alpha is None else np.dstack([colors[rows], alpha[rows]])
+        yield np.ascontiguousarray(band, f"{kind}u{colors.itemsize}")
 
 
 def _packer() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 from collections.abc import Mapping
@@ -10,6 +11,8 @@ from typing import Any, Self
 
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 from PIL.ExifTags import IFD, Base
+
+from attnimg.images.directories import check_directories
 
 # What Pillow raises on EXIF that is broken.
 EXIF_ERRORS = (SyntaxError, ValueError, LookupError, TypeError, AttributeError, struct.error)
@@ -71,6 +74,8 @@ def _name_others(image: Image.Image) -> tuple[str, ...]:
 def read_orientation(image: Image.Image) -> tuple[int, str | None]:
     """Return EXIF's orientation, 1 where it has none, and a note or None."""
     try:
+        if exif := image.info.get("exif"):
+            check_directories(io.BytesIO(exif.removeprefix(b"Exif\0\0")))
         return image.getexif().get(Base.Orientation, 1), None
     except EXIF_ERRORS:
         return 1, "its EXIF is broken and was ignored"

@@ -1,13 +1,14 @@
-"""Read one image as upright sRGB pixels, whatever its container, bit depth, colour model and orientation.
+"""Read one image as upright sRGB pixels, whatever its container, bit depth, color model and orientation.
 
 Pillow decodes. It lets other threads run meanwhile, raises on files that are cut short, and decodes JPEGs at a reduced
-scale about as fast as OpenCV (which greys out what a cut JPEG lacks and carries on). AVIF and HEIC of 10 or 12 bits
+scale about as fast as OpenCV (which grays out what a cut JPEG lacks and carries on). AVIF and HEIC of 10 or 12 bits
 are read at 8.
 """
 
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from errno import EINVAL
@@ -19,33 +20,34 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base
 
-import attnimg.images.pillow  # noqa: F401 - makes the formats known to Pillow
 from attnimg.errors import ImageError
-from attnimg.images.colour import ProfileError, deep_to_srgb, is_other_rgb, to_srgb
-from attnimg.images.deep import count_bits, has_odd_samples, read_deep
-from attnimg.images.formats import HEAD, sniff
-from attnimg.images.guard import Stream, check_chunks, check_scans, check_strips, open_source
+from attnimg.files.formats import HEAD, sniff
+from attnimg.files.source import Source
+from attnimg.images.backends import opencv_memory_errors, register_heif
+from attnimg.images.color import ProfileError, is_other_rgb, srgb_from_16bit, to_srgb
+from attnimg.images.decoded import DecodedImage
+from attnimg.images.directories import check_directories
+from attnimg.images.limits import LimitedFile, check_chunks, check_scans, check_strips, open_source
 from attnimg.images.metadata import Metadata, read_orientation
-from attnimg.images.opencv import memory_errors
-from attnimg.images.picture import Picture, Pixels, bands
-from attnimg.images.source import Source
+from attnimg.images.pixels import Pixels, row_bands
+from attnimg.images.sixteen_bit import count_bits, has_unsupported_samples, read_16bit
 
 T = TypeVar("T")
 
 MAX_PIXELS = 300_000_000
 
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "I;16", "I;16B")
-_GREY_MODES = ("1", "L", "LA", "I;16", "I;16B")
+_GRAY_MODES = ("1", "L", "LA", "I;16", "I;16B")
 _LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
 # EXIF 2.32, 4.6.4 A: whether to transpose, then how to flip in OpenCV's code (0 upside down, 1 sideways, -1 both).
 _TURNS = {2: (False, 1), 3: (False, -1), 4: (False, 0), 5: (True, None), 6: (True, 1), 7: (True, -1), 8: (True, 0)}
 
 
-def read(source: Source, *, max_pixels: int = MAX_PIXELS, shortest: int | None = None) -> Picture:
+def read(source: Source, *, max_pixels: int = MAX_PIXELS, shortest: int | None = None) -> DecodedImage:
     """Decode a source.
 
-    max_pixels: more are refused before any is decoded; also becomes Pillow's own limit. Those of 16 bits, of WebP and
-    AVIF, and of progressive JPEGs count twice, as their decoders take so much more memory.
+    max_pixels: images of more are refused before any pixel is decoded. Pixels of 16 bits, of WebP and AVIF, and of
+    progressive JPEGs count twice, as their decoders take that much more memory.
     shortest: how many pixels of the shortest side are enough. JPEGs are then decoded at 1/2, 1/4 or 1/8 of their size
     where that many remain.
 
@@ -55,7 +57,7 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS, shortest: int | None =
         raise source.error
     try:
         with open_source(source) as file:
-            stream = Stream(file)
+            stream = LimitedFile(file)
             try:
                 return _decode(stream, max_pixels, shortest)
             finally:
@@ -64,11 +66,10 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS, shortest: int | None =
         raise ImageError("out-of-memory", "Memory does not suffice to decode it. Use fewer --workers.") from error
 
 
-def _decode(stream: Stream, max_pixels: int, shortest: int | None) -> Picture:
-    with _decoding(), memory_errors():
+def _decode(stream: LimitedFile, max_pixels: int, shortest: int | None) -> DecodedImage:
+    with _decoding(), opencv_memory_errors():
         head = stream.read(HEAD)
         format_ = _identify(head)
-        Image.MAX_IMAGE_PIXELS = max_pixels
         image = _parse(stream, format_, head)
         width, height = image.size
         bits = count_bits(image, head)
@@ -88,13 +89,13 @@ def _decode(stream: Stream, max_pixels: int, shortest: int | None) -> Picture:
         if shortest is not None:
             image.draft(None, (shortest, shortest))
         image.load()
-        deep = read_deep(cast("BinaryIO", stream), image) if bits == 16 else None
-        shallow = "its 16 bits per colour were read as 8" if bits == 16 and deep is None else None
-        pixels, own, alpha, note = _read_colours(image, deep, image.info.get("icc_profile"), keep_own=shortest is None)
+        deep = read_16bit(cast("BinaryIO", stream), image) if bits == 16 else None
+        shallow = "its 16 bits per color were read as 8" if bits == 16 and deep is None else None
+        pixels, own, alpha, note = _read_colors(image, deep, image.info.get("icc_profile"), keep_own=shortest is None)
         metadata = Metadata.of(image, icc_applied=note is None)
         lossless = format_ in _LOSSLESS or (format_ == "WEBP" and _is_lossless_webp(stream))
-        # Of 16 bits with alpha, Pillow makes RGBA; the second bit of a PNG's kind of pixels says colour.
-        grey = image.mode in _GREY_MODES or (format_ == "PNG" and not head[25] & 2)
+        # Of 16 bits with alpha, Pillow makes RGBA; the second bit of a PNG's kind of pixels says color.
+        gray = image.mode in _GRAY_MODES or (format_ == "PNG" and not head[25] & 2)
         orientation, complaint = read_orientation(image)
         transpose, flip = _TURNS.get(orientation, (False, None))
         del image  # its memory is needed
@@ -103,20 +104,25 @@ def _decode(stream: Stream, max_pixels: int, shortest: int | None) -> Picture:
     size = (height, width) if transpose else (width, height)
     first = "only the first of its frames or pages was read" if animated else None
     note = "; ".join(filter(None, [first, shallow, note, complaint])) or None
-    return Picture(pixels, alpha, size, format_, metadata, note, lossless, grey, own)
+    return DecodedImage(pixels, alpha, size, format_, metadata, note, lossless, gray, own)
 
 
-def _parse(stream: Stream, format: str, head: bytes) -> Image.Image:
+def _parse(stream: LimitedFile, format: str, head: bytes) -> Image.Image:
     if format == "PNG":
         check_chunks(stream.file)
     stream.limit_header(format)
     file = cast("BinaryIO", stream)
+    if format == "TIFF":
+        check_directories(file)
+        stream.limit_header(format)
+    # Not `Image.open`, whose limit of pixels is one for the whole process.
+    factory, _ = Image.OPEN[format]
     try:
-        image = Image.open(file, formats=(format,))
-    except UnidentifiedImageError:
-        if format == "TIFF" and has_odd_samples(file, head):
+        image: Image.Image = factory(file, "")
+    except (SyntaxError, IndexError, TypeError, struct.error) as error:
+        if format == "TIFF" and has_unsupported_samples(file, head):
             raise _unsupported("floats, signed, or of an odd number of bits") from None
-        raise
+        raise UnidentifiedImageError from error
     if format == "TIFF" and _is_preview(image, head):
         raise ImageError("unsupported", "It is a camera's raw file. Develop it to TIFF or JPEG first.")
     for name in ("icc_profile", "xmp", "exif"):  # a TIFF may hold them as anything
@@ -132,7 +138,7 @@ def _is_preview(image: Image.Image, head: bytes) -> bool:
 
 
 def _unsupported(pixels: str) -> ImageError:
-    return ImageError("unsupported", f"Its pixels are {pixels}. Convert it to RGB or grey of 8 or 16 bits.")
+    return ImageError("unsupported", f"Its pixels are {pixels}. Convert it to RGB or gray of 8 or 16 bits.")
 
 
 def _identify(head: bytes) -> str:
@@ -141,7 +147,7 @@ def _identify(head: bytes) -> str:
     format_ = sniff(head)
     if format_ is None:
         raise ImageError("unsupported", "It is no image of a known format. Convert it to JPEG, PNG, TIFF or WebP.")
-    if format_ == "HEIF" and "HEIF" not in Image.OPEN:
+    if format_ == "HEIF" and not register_heif():
         raise ImageError("unsupported", "Reading HEIC takes an extra: pip install 'attnimg[heic]'.")
     return format_
 
@@ -152,10 +158,6 @@ def _decoding() -> Iterator[None]:
         yield
     except (ImageError, MemoryError):
         raise
-    except Image.DecompressionBombError as error:
-        raise ImageError(
-            "too-large", "It claims over twice the pixels that --max-pixels allows. Raise that if you trust it."
-        ) from error
     except UnidentifiedImageError as error:
         raise ImageError("damaged", "Its header is broken or of a layout that is not read. Save it anew.") from error
     except Exception as error:  # a broken file can make a decoder raise anything
@@ -166,7 +168,7 @@ def _decoding() -> Iterator[None]:
         raise ImageError("damaged", f"It cannot be decoded: {reason}. Restore it from where it came.") from error
 
 
-def _read_colours(
+def _read_colors(
     image: Image.Image, deep: NDArray[np.uint16] | None, icc: bytes | None, *, keep_own: bool
 ) -> tuple[Pixels, Pixels | None, Pixels | None, str | None]:
     """Return sRGB pixels (H x W x 3), those in RGB that is not sRGB or None, alpha (H x W) or None, a note or None.
@@ -176,15 +178,15 @@ def _read_colours(
     if deep is not None:
         clear = deep[..., 3] if deep.shape[2:] == (4,) else None
         before = deep if deep.ndim == 2 else deep[..., :3]
-        colours, note = _apply_profile(deep_to_srgb, before, icc)
+        colors, note = _apply_profile(srgb_from_16bit, before, icc)
         if deep.ndim == 2:
-            return np.dstack([colours] * 3), None, clear, note
-        return colours, before if keep_own and colours is not before else None, clear, note
+            return np.dstack([colors] * 3), None, clear, note
+        return colors, before if keep_own and colors is not before else None, clear, note
     width, height = image.size
     pixels, note = np.empty((height, width, 3), np.uint8), None
     own = np.empty_like(pixels) if keep_own and icc and is_other_rgb(icc, image.mode) else None
     alpha = np.empty((height, width), np.uint8) if image.has_transparency_data else None
-    for rows in bands(height, width):
+    for rows in row_bands(height, width):
         band = image.crop((0, rows.start, width, rows.stop))
         if alpha is not None:
             alpha[rows] = np.asarray(band.convert("RGBA").getchannel("A"))
@@ -195,16 +197,16 @@ def _read_colours(
     return pixels, own, alpha, note
 
 
-def _apply_profile(convert: Callable[[T, bytes], T], colours: T, icc: bytes | None) -> tuple[T, str | None]:
+def _apply_profile(convert: Callable[[T, bytes], T], colors: T, icc: bytes | None) -> tuple[T, str | None]:
     if not icc:
-        return colours, None
+        return colors, None
     try:
-        return convert(colours, icc), None
+        return convert(colors, icc), None
     except ProfileError as error:
-        return colours, f"its colour profile was ignored, for {error}"
+        return colors, f"its color profile was ignored, for {error}"
 
 
-def _is_lossless_webp(stream: Stream) -> bool:
+def _is_lossless_webp(stream: LimitedFile) -> bool:
     """Tell by the chunk that holds the pixels of the first frame (RFC 9649, 2.3 to 2.7)."""
     stream.seek(12)
     while len(head := stream.read(8)) == 8:

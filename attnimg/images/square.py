@@ -8,18 +8,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from attnimg.images.picture import Pixels, to_bytes
+from attnimg.images.pixels import Pixels, to_uint8
 
 
-def fit_square(pixels: Pixels, size: int, place: float = 0.5) -> NDArray[np.uint8]:
-    """Return the square at `place` (0 to 1) along the longer side, scaled to size x size x 3 uint8.
+def crop_square(pixels: Pixels, size: int, position: float = 0.5) -> NDArray[np.uint8]:
+    """Return the square at `position` (0 to 1) along the longer side, scaled to size x size x 3 uint8.
 
     Scaling down averages areas, as photos are scaled down for data sets; scaling up is cubic.
     """
     height, width = pixels.shape[:2]
     side = min(height, width)
-    top, left = round(place * (height - side)), round(place * (width - side))
+    top, left = round(position * (height - side)), round(position * (width - side))
     square: NDArray[Any] = pixels[top : top + side, left : left + side]
     if side != size:
         square = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_CUBIC)
-    return np.ascontiguousarray(to_bytes(square))
+    return np.ascontiguousarray(to_uint8(square))

@@ -24,8 +24,8 @@ class BackboneConfig:
 
     widths, depths: channels and blocks of each stage; stage 0 works at 1/stem_stride of the input, each later one at
     half. channel_attention: mechanism at the end of each block. spatial_attention: self-attention ("self",
-    "neighbourhood", "cosine", "euclidean", "linear") behind the last stage, where positions are few and features rich.
-    heads: of that. span: of "neighbourhood". drop_path: probability that the deepest block is skipped in training
+    "neighborhood", "cosine", "euclidean", "linear") behind the last stage, where positions are few and features rich.
+    heads: of that. span: of "neighborhood". drop_path: probability that the deepest block is skipped in training
     (Huang et al. 2016, https://arxiv.org/abs/1603.09382), growing linearly from 0 at the first block.
     """
 
@@ -103,11 +103,11 @@ class Backbone(nn.Module):
                 blocks.append(Block(inputs, width, stride, config.channel_attention, next(drops)))
                 inputs = width
             self.stages.append(blocks)
-        options = {"span": config.span} if config.spatial_attention == "neighbourhood" else {}
+        options = {"span": config.span} if config.spatial_attention == "neighborhood" else {}
         self.attention = attention.build(config.spatial_attention, inputs, heads=config.heads, **options)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Normalised images N x 3 x H x W to one map per stage, N x widths[i] x H/s x W/s with s = stem_stride 2**i."""
+        """Normalized images N x 3 x H x W to one map per stage, N x widths[i] x H/s x W/s with s = stem_stride 2**i."""
         x = self.stem(x).relu_()
         features = []
         for stage in self.stages:

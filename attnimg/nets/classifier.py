@@ -32,8 +32,10 @@ class ClassifierConfig:
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
 
 
-class Classifier(nn.Module):
+class ClassifierNet(nn.Module):
     """Images to logits."""
+
+    Config = ClassifierConfig
 
     def __init__(self, config: ClassifierConfig) -> None:
         super().__init__()
@@ -46,7 +48,7 @@ class Classifier(nn.Module):
         self.logits = nn.Linear(config.width, config.classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised images N x 3 x H x W to logits N x classes."""
+        """Normalized images N x 3 x H x W to logits N x classes."""
         x = self.expand(self.backbone(x)[-1]).relu_()  # (N, width, h, w)
         x = self.attention(x).mean((2, 3), dtype=self.logits.weight.dtype)  # (N, width)
         with torch.autocast(x.device.type, enabled=False):  # rounded logits would round the scores

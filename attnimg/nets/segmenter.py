@@ -1,7 +1,7 @@
 """The segmenter: the backbone's context, and a decoder whose attention gates choose what detail to let through.
 
 The backbone ends at a sixteenth of the photo's size in self-attention, by which each place gathers from a wide
-neighbourhood. All that is decoded starts from this, so the map that overlays draw is what each place receives. A gate
+neighborhood. All that is decoded starts from this, so the map that overlays draw is what each place receives. A gate
 then weights the features by how much each place is to count; with training it opens nearly everywhere. The decoder
 doubles the size step by step, as a U-net does (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597); at each step
 a gate, told by the deeper map, weights the positions of the backbone's finer one before the two are added (Attention
@@ -38,7 +38,7 @@ class SegmenterConfig:
             widths=(32, 64, 128, 192),
             depths=(1, 2, 3, 2),
             channel_attention="none",
-            spatial_attention="neighbourhood",  # photos are larger than the crops that it learns from
+            spatial_attention="neighborhood",  # photos are larger than the crops that it learns from
             heads=8,
         )
     )
@@ -62,8 +62,10 @@ class Merge(nn.Module):
         return result
 
 
-class Segmenter(nn.Module):
+class SegmenterNet(nn.Module):
     """Photos to the logits of every place."""
+
+    Config = SegmenterConfig
 
     def __init__(self, config: SegmenterConfig) -> None:
         super().__init__()
@@ -78,7 +80,7 @@ class Segmenter(nn.Module):
         self.logits = nn.Conv2d(widths[0], config.classes, 1)
 
     def encode(self, x: Tensor) -> list[Tensor]:
-        """Normalised photos N x 3 x H x W to one map per stage, finest first; the last is the weighted context."""
+        """Normalized photos N x 3 x H x W to one map per stage, finest first; the last is the weighted context."""
         *fine, context = self.backbone(x)
         return [*fine, self.attention(context)]
 
@@ -93,7 +95,7 @@ class Segmenter(nn.Module):
         return logits
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised photos N x 3 x H x W, of any size, to logits N x classes x h x w, h = ceil(H / stem stride)."""
+        """Normalized photos N x 3 x H x W, of any size, to logits N x classes x h x w, h = ceil(H / stem stride)."""
         return self.decode(self.encode(x))
 
 

@@ -11,31 +11,29 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from attnimg.images.source import Source
+from attnimg.files.source import Source
 
 _KEPT = 7 / 8  # of what is expected of files of a size, with each that turns out smaller: one giant is soon forgotten
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What is known of an image before it is read: its pixels, if its header told, and how large its file is.
+class Estimate:
+    """The size of an image before it is read.
 
-    magnitude: the binary order of magnitude of its bytes; 0 for what cannot be told.
+    pixels: by its header, if that tells. magnitude: bit length of the file's size in bytes; 0 if unknown.
     """
 
     pixels: int | None
     magnitude: int
 
 
-def look_at(source: Source) -> Look:
-    """Take a first look at a source; no error is raised and no pipe waited for."""
-    from attnimg.images.sizes import measure  # takes time to import, which a command that reads nothing has not
-
+def estimate(source: Source) -> Estimate:
+    """Return the estimate of a source; raises nothing, and waits for no pipe."""
     try:
         size = os.stat(source.path).st_size if source.data is None else len(source.data)  # noqa: PTH116 - any bytes
     except OSError:
-        return Look(None, 0)
-    return Look(measure(source), size.bit_length())
+        return Estimate(None, 0)
+    return Estimate(source.probe.pixels, size.bit_length())
 
 
 class Budget:
@@ -48,33 +46,33 @@ class Budget:
         self.most, self.held, self.expected = most, 0, 0
         self._by_magnitude: dict[int, int] = {}
 
-    def has_room(self, look: Look) -> bool:
+    def has_room(self, size: Estimate) -> bool:
         """Tell whether an image may be read."""
-        expected = self._guess(look)
+        expected = self._guess(size)
         if expected is None:
             return not self.expected and self.held < self.most
         others = self.held + self.expected
         return not others or others + expected <= self.most
 
-    def expect(self, look: Look) -> int:
+    def expect(self, size: Estimate) -> int:
         """Count an image that is to be read, and return as what, for `settle`."""
-        guess = self._guess(look)
+        guess = self._guess(size)
         expected = self.most if guess is None else guess
         self.expected += expected
         return expected
 
-    def settle(self, look: Look, expected: int, pixels: int | None) -> None:
+    def settle(self, size: Estimate, expected: int, pixels: int | None) -> None:
         """Count the pixels of an image that was read in place of what was expected; None: it could not be read."""
         self.expected -= expected
         if pixels is not None:
             self.held += pixels
-            lately = int(self._by_magnitude.get(look.magnitude, 0) * _KEPT)
-            self._by_magnitude[look.magnitude] = max(pixels, lately)
+            lately = int(self._by_magnitude.get(size.magnitude, 0) * _KEPT)
+            self._by_magnitude[size.magnitude] = max(pixels, lately)
 
     def release(self, pixels: int) -> None:
         """Count those of an image no more."""
         self.held -= pixels
 
-    def _guess(self, look: Look) -> int | None:
-        lately = self._by_magnitude.get(look.magnitude)
-        return lately if look.pixels is None else max(look.pixels, lately or 0)
+    def _guess(self, size: Estimate) -> int | None:
+        lately = self._by_magnitude.get(size.magnitude)
+        return lately if size.pixels is None else max(size.pixels, lately or 0)

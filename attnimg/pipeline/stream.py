@@ -15,18 +15,18 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic
 
 from attnimg.errors import ImageError
-from attnimg.images.place import Targets
-from attnimg.images.source import Source
+from attnimg.files.outputs import Outputs
+from attnimg.files.source import Probe, Source
 from attnimg.pipeline.batches import Batch, Batches
-from attnimg.pipeline.budget import Budget, Look, look_at
-from attnimg.pipeline.job import Job, Outcome, Ready
-from attnimg.pipeline.journal import Journal
-from attnimg.pipeline.slot import Slot, failed, settling
-from attnimg.results import Failed, Record
+from attnimg.pipeline.budget import Budget, Estimate, estimate
+from attnimg.pipeline.job import Job, Outcome, Ready, Tell
+from attnimg.pipeline.journal.journal import Journal
+from attnimg.pipeline.ticket import Ticket, failed, recording_failures
+from attnimg.records import Failed, Record
 
 POOL = "attnimg"  # what its threads' names begin with; those that are there after a stream's end hang
 GRACE = 0.5  # seconds; a write of one image is over by then
@@ -39,7 +39,9 @@ def stream(
     *,
     batch_size: int,
     workers: int,
-    admit: Callable[[Source], Record | Targets] | None = None,
+    admit: Callable[[Source], Record | Outputs] | None = None,
+    probe: Callable[[Source], Probe] = lambda source: source.probe,
+    tell: Tell = lambda words: None,
     window: int = 512,
     pixels: int | None = None,
     patience: float = 0.2,
@@ -47,7 +49,9 @@ def stream(
     """Yield exactly one record per source, in order, each as soon as it and all before it are known.
 
     batch_size: most images in one call of `job.predict`. workers: threads that read and write. admit: instead of
-    `job.admit`, which it calls; it sees the sources with an error, too, and raises that (`Journal.admitting`).
+    `job.admit`, which it calls; it also sees sources with an error, and raises it (`Journal.wrap_admit`).
+    probe: returns an image's format and pixel count by its header; called once for each image, before `admit`.
+    tell: takes the progress of inputs that `job.process` does.
     window: most images between source and record, so that one slow image cannot make the others pile up.
     pixels: most that are held from reading to writing, as far as can be told before reading (see `Budget`); an image of
     more goes alone. None: `PIXELS_PER_WORKER` for each worker, and for two at least.
@@ -59,7 +63,8 @@ def stream(
     longer is left behind.
     """
     budget = Budget(max(2, workers) * PIXELS_PER_WORKER if pixels is None else pixels)
-    run = _Run(job, admit or Journal().admitting(job.admit), Batches(batch_size, patience), budget, workers, window)
+    admit = admit or Journal().wrap_admit(job.admit)
+    run = _Run(job, admit, probe, tell, Batches(batch_size, patience), budget, workers, window)
     # Not on the pool: the interpreter waits for a pool's threads at exit, and a read from stdin may never return.
     threading.Thread(target=run.feed, args=(sources,), name="attnimg-feed", daemon=True).start()
     try:
@@ -72,7 +77,7 @@ def stream(
 class _Image(Generic[Ready]):
     """One image that is in memory; `pixels` of the budget belong to it."""
 
-    slot: Slot
+    ticket: Ticket
     ready: Ready
     pixels: int
 
@@ -83,20 +88,24 @@ class _Run(Generic[Ready, Outcome]):
     def __init__(
         self,
         job: Job[Ready, Outcome],
-        admit: Callable[[Source], Record | Targets],
+        admit: Callable[[Source], Record | Outputs],
+        probe: Callable[[Source], Probe],
+        tell: Tell,
         batches: Batches[_Image[Ready]],
         budget: Budget,
         workers: int,
         window: int,
     ) -> None:
-        self.job, self.admit, self.batches, self.budget = job, admit, batches, budget
-        self.most_reading, self.most_slots = 2 * workers, window
+        self.job, self.admit, self.probe, self.tell = job, admit, probe, tell
+        self.batches, self.budget = batches, budget
+        self.most_reading, self.window = 2 * workers, window
         self.pool = ThreadPoolExecutor(workers, thread_name_prefix=POOL)
         self.lock = threading.Lock()
         self.room = threading.Condition(self.lock)  # the feeder waits for it
         self.news = threading.Condition(self.lock)  # the calling thread waits for it
-        self.slots: deque[Slot] = deque()  # admitted and not yet yielded, in order
-        self.next: Look | None = None  # at the next image, if it is to be read
+        self.tickets: deque[Ticket] = deque()  # admitted and not yet yielded, in order
+        self.unbatched: dict[Ticket, Outputs] = {}  # inputs that wait for `job.process`, in order
+        self.next: Estimate | None = None  # of the next image, if it is to be read
         self.reading = self.running = 0  # images that readers were given, steps under way on the pool
         self.ended = self.stopped = False
         self.bug: BaseException | None = None
@@ -104,25 +113,29 @@ class _Run(Generic[Ready, Outcome]):
     def feed(self, sources: Iterable[Source]) -> None:
         """Admit sources and hand them to the readers as room allows, until they end or the run is stopped."""
         try:
-            for source in sources:
-                slot = Slot(source)
-                targets: Targets = {}
-                with settling(slot):
+            for found in sources:
+                is_batched = self.job.is_batched(found)
+                source = replace(found, probe=self.probe(found)) if is_batched and not found.error else found
+                ticket = Ticket(source)
+                outputs: Outputs = {}
+                with recording_failures(ticket):
                     admitted = self.admit(source)
                     if isinstance(admitted, dict):
-                        targets = admitted
+                        outputs = admitted
                     else:
-                        slot.record = admitted
-                look = None if slot.settled else look_at(source)
+                        ticket.record = admitted
+                size = estimate(source) if is_batched and not ticket.done else None
                 with self.lock:
-                    self.next = look
+                    self.next = size
                     self.room.wait_for(lambda: self.stopped or self._has_room())
                     if self.stopped:
                         return
-                    if look is not None:
-                        self.pool.submit(self._read, slot, targets, look, self.budget.expect(look))
+                    if size is not None:
+                        self.pool.submit(self._read, ticket, outputs, size, self.budget.expect(size))
                         self.reading += 1
-                    self.slots.append(slot)
+                    elif not ticket.done:
+                        self.unbatched[ticket] = outputs
+                    self.tickets.append(ticket)
                     self.news.notify()
         except BaseException as error:  # noqa: BLE001 - raised again on the calling thread
             self.bug = error
@@ -132,22 +145,28 @@ class _Run(Generic[Ready, Outcome]):
                 self.news.notify()
 
     def records(self) -> Iterator[Record]:
-        """Yield what is known, predict what is due, else wait."""
+        """Yield finished records, predict due batches, process what cannot be batched; else wait."""
         while True:
             with self.lock:
-                slot = self._take_known()
-                batch = None if slot else self.batches.take_due(complete=self._is_complete())
-                if not slot and not batch:
-                    if self.ended and not self.slots:
+                ticket = self._take_done()
+                batch = (
+                    None if ticket or self._unbatched_is_first() else self.batches.take_due(complete=self._is_full())
+                )
+                unbatched = next(iter(self.unbatched), None) if not ticket and not batch else None
+                outputs = self.unbatched.pop(unbatched) if unbatched else {}
+                if not ticket and not batch and not unbatched:
+                    if self.ended and not self.tickets:
                         break
-                    self.news.wait(self.batches.remaining_patience(complete=self._is_complete()))
+                    self.news.wait(self.batches.remaining_patience(complete=self._is_full()))
                     continue
             if batch:
                 self._predict(batch)
-            elif slot and slot.record:
-                yield slot.record
-            elif slot and slot.bug:
-                raise slot.bug
+            elif unbatched:
+                self._process(unbatched, outputs)
+            elif ticket and ticket.record:
+                yield ticket.record
+            elif ticket and ticket.bug:
+                raise ticket.bug
         if self.bug:
             raise self.bug
 
@@ -163,33 +182,43 @@ class _Run(Generic[Ready, Outcome]):
             self.pool.shutdown()
 
     def _has_room(self) -> bool:
-        if len(self.slots) >= self.most_slots:
+        if len(self.tickets) >= self.window:
             return False
         return self.next is None or (self.reading < self.most_reading and self.budget.has_room(self.next))
 
-    def _is_complete(self) -> bool:
-        """Tell whether no image can join the batches before some of them are predicted."""
+    def _unbatched_is_first(self) -> bool:
+        """Whether the next record is that of an input that cannot be batched, and that is not done."""
+        return bool(self.tickets) and self.tickets[0] in self.unbatched
+
+    def _is_full(self) -> bool:
+        """Whether no image can join the batches before some of them are predicted."""
         return not self.reading and (self.ended or not self._has_room())
 
-    def _read(self, slot: Slot, targets: Targets, look: Look, expected: int) -> None:
+    def _read(self, ticket: Ticket, outputs: Outputs, size: Estimate, expected: int) -> None:
         image, shape = None, None
-        with self._under_way(), settling(slot):
-            ready = self.job.read(slot.source, targets)
+        with self._under_way(), recording_failures(ticket):
+            ready = self.job.read(ticket.source, outputs)
             shape = self.job.shape(ready)
-            image = _Image(slot, ready, self.job.pixels(ready))
+            image = _Image(ticket, ready, self.job.pixels(ready))
         with self.lock:
-            self.budget.settle(look, expected, image.pixels if image else None)
+            self.budget.settle(size, expected, image.pixels if image else None)
             if image:
                 self.batches.add(image, shape)
             self.reading -= 1
             self.room.notify()
             self.news.notify()
 
-    def _take_known(self) -> Slot | None:
-        if not self.slots or not self.slots[0].settled:
+    def _take_done(self) -> Ticket | None:
+        if not self.tickets or not self.tickets[0].done:
             return None
         self.room.notify()
-        return self.slots.popleft()
+        return self.tickets.popleft()
+
+    def _process(self, ticket: Ticket, outputs: Outputs) -> None:
+        try:
+            ticket.record = self.job.process(ticket.source, outputs, self.tell)
+        except (ImageError, MemoryError) as error:
+            ticket.record = failed(ticket.source, error)
 
     def _predict(self, batch: Batch[_Image[Ready]]) -> None:
         """Predict a batch, what fails of it by halves; of what memory is too small for, later batches stay halved."""
@@ -201,7 +230,7 @@ class _Run(Generic[Ready, Outcome]):
                 if not failure:
                     continue
                 if len(images) == 1:
-                    images[0].slot.record = failure
+                    images[0].ticket.record = failure
                     self._release(images[0])
                     continue
                 most = (len(images) + 1) // 2
@@ -215,14 +244,14 @@ class _Run(Generic[Ready, Outcome]):
         try:
             outcomes = self.job.predict([image.ready for image in images])
         except (ImageError, MemoryError) as error:  # whose traceback keeps the batch's memory alive until we return
-            return failed(images[0].slot.source, error)
+            return failed(images[0].ticket.source, error)
         for image, outcome in zip(images, outcomes, strict=True):
             self.pool.submit(self._write, image, outcome)
         return None
 
     def _write(self, image: _Image[Ready], outcome: Outcome) -> None:
-        with self._under_way(), settling(image.slot):
-            image.slot.record = self.job.write(image.slot.source, image.ready, outcome)
+        with self._under_way(), recording_failures(image.ticket):
+            image.ticket.record = self.job.write(image.ticket.source, image.ready, outcome)
         self._release(image)
 
     @contextmanager

@@ -26,8 +26,8 @@ class Augment(nn.Module):
         if config.rotation or config.shift:
             shift = (config.shift, config.shift) if config.shift else None
             steps.append(K.RandomAffine(config.rotation, shift, p=1.0, padding_mode="reflection"))
-        if config.colour:
-            steps.append(K.ColorJitter(config.colour, config.colour, config.colour, p=0.8))
+        if config.color:
+            steps.append(K.ColorJitter(config.color, config.color, config.color, p=0.8))
         if config.erase:
             steps.append(K.RandomErasing(p=config.erase))
         self.steps = nn.Sequential(*steps)

@@ -11,7 +11,7 @@ from typing import Any
 
 
 @contextmanager
-def held_back() -> Iterator[Callable[[Callable[[], None]], None]]:
+def deferred_signals() -> Iterator[Callable[[Callable[[], None]], None]]:
     """Hold back SIGINT and SIGTERM; the yielded function, called between steps, lets one through that has come.
 
     It takes what is to be done first, such as saving. A second signal is let through at once. On other threads than the

@@ -6,6 +6,8 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
+from attnimg.files.write import replacing
+
 
 class Log:
     """Appends rows to a CSV file whose columns are those of the first row."""
@@ -17,9 +19,8 @@ class Log:
         """Drop the rows after the first `epochs`, which a resumed run writes again; the file is whole at all times."""
         if self.path.is_file():
             lines = self.path.read_text().splitlines(keepends=True)
-            partial = self.path.with_suffix(".partial")
-            partial.write_text("".join(lines[: 1 + epochs]))
-            partial.replace(self.path)
+            with replacing(self.path) as temporary:
+                temporary.write_text("".join(lines[: 1 + epochs]))
 
     def read(self) -> list[dict[str, str]]:
         """Return the rows so far."""

@@ -21,7 +21,7 @@ from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 
 from attnimg.errors import UsageError
 from attnimg.training.averaging import average
-from attnimg.training.interrupts import held_back
+from attnimg.training.interrupts import deferred_signals
 from attnimg.training.log import Log
 from attnimg.training.optimizers import build_optimizer
 from attnimg.training.recipe import Recipe
@@ -195,7 +195,7 @@ def fit(
     if resume:
         run.load()
     last = run.steps if steps is None else min(run.steps, run.progress.step + steps)
-    with held_back() as let_through:
+    with deferred_signals() as let_through:
 
         def after_step() -> None:
             watch(run.progress, run.steps)

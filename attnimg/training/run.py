@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +14,19 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from attnimg import checkpoints
 from attnimg.errors import Unavailable, UsageError
-from attnimg.tasks.device import choose_device
+from attnimg.models import checkpoints
+from attnimg.models.device import choose_device, choose_precision
+from attnimg.models.sources import find_model
 from attnimg.training.curves import draw_curves
 from attnimg.training.log import Log
 from attnimg.training.loop import LAST, LOG, Progress, Task, fit
-from attnimg.training.precision import build_precision, choose_precision
+from attnimg.training.precision import build_precision
 from attnimg.training.recipe import Recipe, dump_toml, load_recipe
 
 RECIPE = "recipe.toml"
+NORMALIZATION = (0.4802, 0.4481, 0.3975), (0.2770, 0.2691, 0.2821)
+"""Mean and standard deviation of each color channel of Tiny ImageNet, in [0, 1]: what nets start with."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Run:
         if not self.fabric.is_global_zero:
             options = dataclasses.replace(options, watch=Options.watch, say=Options.say)
         self.folder, self.options = folder, options
-        self.precision = choose_precision(recipe.precision, self.fabric.device)
+        self.precision = choose_precision(recipe.precision, self.fabric.device, training=True)
         self.result = folder / f"{folder.resolve().name}.safetensors"
 
     def read_start(self, *tasks: str) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
@@ -67,12 +70,14 @@ class Run:
         name = self.options.start_from
         if name is None:
             return None
-        header, tensors = checkpoints.read(checkpoints.find(name))
-        if header["task"] not in tasks:
+        model = find_model(name)
+        if model.header["task"] not in tasks:
             wanted = " or ".join(tasks)
-            raise UsageError(f"{name} is a model for {header['task']}; start from one for {wanted}, or from none.")
+            raise UsageError(
+                f"{name} is a model for {model.header['task']}; start from one for {wanted}, or from none."
+            )
         self.options.say(f"starting from {name}")
-        return header, tensors
+        return dict(model.header), model.build_net().state_dict()
 
     @contextmanager
     def preparing(self, recipe: Recipe) -> Iterator[None]:
@@ -113,6 +118,11 @@ def describe_training(recipe: Recipe, images: int) -> dict[str, Any]:
     }
 
 
+def describe_figures(measures: Iterable[tuple[str, float]], on: str) -> list[dict[str, Any]]:
+    """Return a header's `figures`. on: the images that were measured, in words."""
+    return [{"name": name, "value": round(value, 4), "on": on} for name, value in measures]
+
+
 def round_weights(net: nn.Module) -> dict[str, Tensor]:
     """Return a net's tensors in half precision, as they are stored, and give the net those very values."""
     half = checkpoints.halve(net.state_dict())
@@ -150,7 +160,7 @@ def _launch(recipe: Recipe, device: str, devices: int) -> Fabric:
         raise UsageError(f"--device {device} is one device; say --device {chosen.type} with --devices {devices}.")
     which: Any = devices if chosen.index is None else [chosen.index]
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it tells of the precision
-    precision = build_precision(choose_precision(recipe.precision, chosen), chosen)
+    precision = build_precision(choose_precision(recipe.precision, chosen, training=True), chosen)
     fabric = Fabric(accelerator=chosen.type, devices=which, plugins=precision)
     fabric.launch()
     return fabric

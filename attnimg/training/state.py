@@ -11,6 +11,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from attnimg.files.write import replacing
+
 KEY = "state"
 
 
@@ -18,9 +20,8 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write nested dictionaries of tensors and JSON values; the file appears whole or not at all."""
     tensors: dict[str, Tensor] = {}
     plain = _split(state, "", tensors)
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, {KEY: json.dumps(plain)})
-    partial.replace(path)
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, {KEY: json.dumps(plain)})
 
 
 def load_state(path: Path) -> dict[str, Any]:

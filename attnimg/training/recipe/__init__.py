@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from attnimg.training.recipe.classify import Augmentation, ClassifyRecipe
 from attnimg.training.recipe.common import Recipe
-from attnimg.training.recipe.enhance import BRANCHES, Darkness, EnhanceRecipe
+from attnimg.training.recipe.enhance import BRANCHES, EnhanceRecipe, LowLight
 from attnimg.training.recipe.files import RECIPES, dump_toml, load_recipe
 from attnimg.training.recipe.segment import SceneAugmentation, SegmentRecipe
 
@@ -17,8 +17,8 @@ __all__ = [
     "RECIPES",
     "Augmentation",
     "ClassifyRecipe",
-    "Darkness",
     "EnhanceRecipe",
+    "LowLight",
     "Recipe",
     "SceneAugmentation",
     "SegmentRecipe",

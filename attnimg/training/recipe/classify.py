@@ -16,7 +16,7 @@ class Augmentation:
     """What happens to training images on the device, by Kornia. Zero turns a step off.
 
     crop: smallest share of the area that a random resized crop keeps. flip: probability. rotation: degrees. shift:
-    share of the side. colour: strength of brightness, contrast and saturation jitter. erase: probability of a random
+    share of the side. color: strength of brightness, contrast and saturation jitter. erase: probability of a random
     erasing. mixup, cutmix: share of the batches that are mixed so (Zhang et al. 2018, Yun et al. 2019), in shares
     drawn uniformly.
     """
@@ -25,7 +25,7 @@ class Augmentation:
     flip: float = 0.5
     rotation: float = 0.0
     shift: float = 0.0
-    colour: float = 0.0
+    color: float = 0.0
     erase: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+from attnimg.runtime import PRECISIONS
+
 OPTIMIZERS = ("sgd", "adamw")
 
 

@@ -16,12 +16,12 @@ class SceneAugmentation:
     """What happens to training photos and their masks alike, on the device. Zero turns a step off.
 
     scale: bounds of how many times larger a photo is seen than it is, drawn evenly in octaves. flip: probability.
-    colour, hue: strength of brightness, contrast and saturation jitter, and of hue's (at most 0.5).
+    color, hue: strength of brightness, contrast and saturation jitter, and of hue's (at most 0.5).
     """
 
     scale: tuple[float, float] = (0.5, 2.0)
     flip: float = 0.5
-    colour: float = 0.3
+    color: float = 0.3
     hue: float = 0.0
 
 

@@ -1,0 +1,59 @@
+"""Draw a mask for people: the classes' colors over the photo, and beside it a legend of those that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from attnimg.drawing.side_by_side import fit_jpeg
+from attnimg.images.backends import opencv_memory_errors
+from attnimg.labels import VOID, Color
+from attnimg.masks.mask import Mask, make_palette
+
+_OPACITY = 0.55
+_LINE, _SHARE = 16, 32  # a legend's line in pixels at least, and how many would fill the photo's shorter side
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the legend."""
+
+    color: Color
+    text: str
+
+
+@opencv_memory_errors()
+def draw_preview(
+    pixels: NDArray[np.uint8], mask: Mask, colors: Sequence[Color], legend: Sequence[Entry]
+) -> NDArray[np.uint8]:
+    """Return a photo, H x W x 3 RGB, under the colors of its mask, H x W, with the legend at its right.
+
+    What is of no class stays as it is. What is returned is wider, and higher where the legend asks for it; where
+    JPEG does not hold that, it is scaled down. Raises MemoryError.
+    """
+    height, width = mask.shape
+    panel = _draw_legend(legend, max(_LINE, min(height, width) // _SHARE))
+    canvas = np.full((max(height, len(panel)), width + panel.shape[1], 3), 255, np.uint8)
+    photo = canvas[:height, :width]
+    photo[:] = cv2.addWeighted(make_palette(colors)[mask], _OPACITY, pixels, 1 - _OPACITY, 0)
+    np.copyto(photo, pixels, where=(mask == VOID)[..., None])
+    canvas[: len(panel), width:] = panel
+    return fit_jpeg(canvas)
+
+
+def _draw_legend(legend: Sequence[Entry], line: int) -> NDArray[np.uint8]:
+    """Return the panel, its lines `line` pixels high."""
+    font = ImageFont.load_default(0.7 * line)
+    length = max((font.getlength(entry.text) for entry in legend), default=0)
+    panel = Image.new("RGB", (round(length) + 3 * line, (len(legend) + 1) * line), "white")
+    draw = ImageDraw.Draw(panel)
+    for i, entry in enumerate(legend):
+        top = line // 2 + i * line
+        draw.rectangle((line // 2, top + line // 8, 3 * line // 2, top + 7 * line // 8), entry.color, "black")
+        draw.text((2 * line, top + line // 2), entry.text, "black", font, anchor="lm")
+    return np.asarray(panel, np.uint8)

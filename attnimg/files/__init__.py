@@ -1,0 +1,1 @@
+"""Paths and bytes: find inputs, name outputs, write files. Standard library only."""

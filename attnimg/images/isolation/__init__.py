@@ -1,0 +1,1 @@
+"""Decoding in child processes, so that a crash or a hang costs one image."""

@@ -1,0 +1,81 @@
+"""Format and pixel count of an image, read from its header."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, TiffImagePlugin
+
+from attnimg.files.formats import HEAD, sniff
+from attnimg.files.source import Probe, Source
+from attnimg.images.limits import LimitedFile, open_source
+
+# Formats whose headers Pillow parses in Python and within the limits of `LimitedFile`.
+_HEADERS: dict[str, Callable[[BinaryIO], Image.Image]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+}
+
+_MORE = {"AVIF": 1 << 16, "HEIF": 1 << 16}
+"""Bytes needed beyond `formats.HEAD`: the boxes that describe the items stand first, and are small."""
+
+_SIZE_BOX = re.compile(rb"\0\0\0\x14ispe\0\0\0\0(.{4})(.{4})", re.DOTALL)
+
+
+def probe(source: Source) -> Probe:
+    """Return format and pixel count; raises nothing, as `read` reports what is wrong with a file.
+
+    Opens the file once; that of a small JPEG takes 0.1 ms. Never waits for a pipe, nor takes bytes out of one.
+    """
+    format_: str | None = None
+    try:
+        if source.data is None and not Path(source.path).is_file():
+            return Probe(None if Path(source.path).exists() else "")
+        with open_source(source) as file:
+            stream = LimitedFile(file)
+            format_ = sniff(head := stream.read(HEAD)) or ""
+            return Probe(format_, _count_pixels(stream, format_, head))
+    except Exception:  # noqa: BLE001 - broken headers raise anything
+        return Probe(format_ or "")
+
+
+def _count_pixels(stream: LimitedFile, format: str, head: bytes) -> int | None:
+    if format not in _HEADERS:
+        return _count_in_bytes(head + stream.read(_MORE.get(format, 0)), format)
+    stream.limit_header(format)
+    width, height = _HEADERS[format](cast("BinaryIO", stream)).size
+    return width * height
+
+
+def _count_in_bytes(first: bytes, format: str) -> int | None:
+    """Count pixels by a file's first bytes, where its library would need the whole file; None if they do not tell."""
+    match format:
+        case "PNG":  # `check_chunks` refuses a header anywhere else
+            sizes = [(int.from_bytes(first[16:20], "big"), int.from_bytes(first[20:24], "big"))]
+        case "WEBP":
+            sizes = _read_webp(first)
+        case "AVIF" | "HEIF":  # ISO/IEC 23008-12, 6.5.3: sizes of the image, its tiles, alpha and thumbnail
+            sizes = [
+                (int.from_bytes(width, "big"), int.from_bytes(height, "big"))
+                for width, height in _SIZE_BOX.findall(first)
+            ]
+        case _:
+            sizes = []
+    return max((width * height for width, height in sizes), default=0) or None
+
+
+def _read_webp(first: bytes) -> list[tuple[int, int]]:
+    """RFC 9649, 2.5 to 2.7, and RFC 6386, 9.1."""
+    kind, bits = first[12:16], int.from_bytes(first[21:25], "little")
+    if len(first) < 30 or kind not in (b"VP8X", b"VP8L", b"VP8 "):
+        return []
+    if kind == b"VP8X":
+        return [(int.from_bytes(first[24:27], "little") + 1, int.from_bytes(first[27:30], "little") + 1)]
+    if kind == b"VP8L":
+        return [((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)]
+    return [(int.from_bytes(first[26:28], "little") & 0x3FFF, int.from_bytes(first[28:30], "little") & 0x3FFF)]

@@ -1,0 +1,1 @@
+"""Classification of a batch of images."""

@@ -1,0 +1,1 @@
+"""Enhancement of a batch of photos and videos."""

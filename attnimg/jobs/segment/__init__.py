@@ -1,0 +1,1 @@
+"""Segmentation of a batch of photos."""

@@ -1,0 +1,1 @@
+"""Class-id masks: regions, polygons and run lengths."""

@@ -1,0 +1,1 @@
+"""The enhancer: exposure estimation, and restoration of the brightened photo."""

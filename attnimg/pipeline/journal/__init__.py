@@ -1,0 +1,1 @@
+"""The journal of a run, from which an interrupted run is resumed."""

@@ -1,0 +1,1 @@
+"""Predictors: preprocessing, a net, results. They know nothing of files."""

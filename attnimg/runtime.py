@@ -1,0 +1,49 @@
+"""The process: its cores, its limits, and the set-up of a process that runs nothing but attnimg.
+
+Importing attnimg changes nothing; a program of our own calls `share_cores` before torch is imported.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from contextlib import suppress
+from typing import Literal, get_args
+
+MAX_PIXELS = 300_000_000
+"""Default of the most pixels of an image."""
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+"""Floating-point types of nets, by the names that options, recipes and headers use."""
+
+PRECISIONS: tuple[str, ...] = get_args(Precision)
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
+
+
+def count_cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def share_cores() -> None:
+    """Let idle OpenMP threads sleep; before torch is imported.
+
+    By default they spin, and keep the cores from the threads that read and write.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def keep_memory() -> None:
+    """Make glibc keep freed memory for the next feature maps, up to 256 MiB.
+
+    By default it returns large blocks to the system at once, and getting them back, page by page, takes a third of the
+    time of a forward pass. Blocks over 16 MiB, such as large photos, are still returned. All threads share one arena:
+    with one each, the default, memory grows over thousands of images.
+    """
+    with suppress(OSError, AttributeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, 16 << 20)
+        mallopt(_M_TRIM_THRESHOLD, 256 << 20)
+        mallopt(_M_ARENA_MAX, 1)

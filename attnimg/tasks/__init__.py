@@ -1,1 +1,0 @@
-"""The predictors: Kornia preprocessing, a net, results. They know nothing of files."""

@@ -1,0 +1,1 @@
+"""Decoded training images on disk, memory-mapped."""

@@ -1,0 +1,1 @@
+"""What each task adds to the training loop."""

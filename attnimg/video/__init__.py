@@ -1,0 +1,1 @@
+"""Videos: decode, transform and encode frame by frame."""

@@ -1,0 +1,182 @@
+"""Masks as files, without small regions, as polygons and run lengths; cut-outs and previews."""
+
+from __future__ import annotations
+
+import io
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from pycocotools import mask as coco
+
+from attnimg.drawing import cutout
+from attnimg.drawing.preview import Entry, draw_preview
+from attnimg.images.pixels import alpha_blend
+from attnimg.labels import VOID
+from attnimg.masks import mask as masks
+from attnimg.masks.mask import encode_mask, keep_only
+from attnimg.masks.polygons import Ring, trace
+from attnimg.masks.regions import drop_small
+from attnimg.masks.rle import encode_runs
+
+COLORS = [(0, 0, 255), (0, 255, 0), (255, 0, 0)]
+SEEDS = range(40)
+
+
+def random_inside(seed: int) -> NDArray[np.bool_]:
+    rng = np.random.default_rng(seed)
+    return rng.random(rng.integers(1, 14, 2)) < rng.random()
+
+
+def area(ring: Ring) -> float:
+    (x, y), (x2, y2) = np.array(ring[:-1]).T, np.array(ring[1:]).T
+    return float((x * y2 - x2 * y).sum() / 2)
+
+
+def fill(polygons: list[list[Ring]], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Count the edges at the left of each pixel: inside it is odd."""
+    crossings = np.zeros(shape, int)
+    for ring in (ring for polygon in polygons for ring in polygon):
+        for (x, y), (x2, y2) in pairwise(ring):
+            if x == x2:
+                crossings[min(y, y2) : max(y, y2), x:] += 1
+    return crossings % 2 == 1
+
+
+def test_a_mask_is_a_palette_png_of_256_entries() -> None:
+    mask = np.array([[0, 1, 2, VOID]], np.uint8)
+    image = Image.open(io.BytesIO(encode_mask(mask, COLORS)))
+    palette = image.getpalette() or []
+    assert (image.format, image.mode, len(palette)) == ("PNG", "P", 768)
+    assert np.array_equal(np.asarray(image), mask)
+    assert palette[:9] == [value for color in COLORS for value in color]
+    assert palette[-3:] == [0, 0, 0]
+
+
+def test_classes_that_are_not_kept_become_void() -> None:
+    mask = np.array([[0, 1, 2, VOID]], np.uint8)
+    assert keep_only(mask, [2, 0]).tolist() == [[0, VOID, 2, VOID]]
+
+
+def test_a_small_region_goes_to_the_one_that_borders_on_it_most() -> None:
+    mask = np.zeros((8, 9), np.uint8)
+    mask[:, 5:] = 1
+    mask[2:5, 4:6] = 2  # three sides of each in 0 and 1
+    mask[2, 6] = 2  # and now most in 1
+    expected = mask.copy()
+    expected[mask == 2] = 1
+    assert np.array_equal(drop_small(mask, 7), mask)
+    assert np.array_equal(drop_small(mask, 8), expected)
+
+
+def test_regions_within_small_regions_go_outwards() -> None:
+    y, x = np.mgrid[:15, :15]
+    rings = np.maximum(abs(y - 7), abs(x - 7)).clip(max=3).astype(np.uint8)
+    assert not (drop_small(rings, 30) != 3).any()
+
+
+def test_corners_do_not_connect_regions() -> None:
+    mask = np.zeros((8, 8), np.uint8)
+    mask[2:4, 2:4] = mask[4:6, 4:6] = 1
+    assert drop_small(mask, 4).sum() == 8
+    assert drop_small(mask, 5).sum() == 0
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_small_region_stays_but_the_largest(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mask = rng.integers(0, 3, rng.integers(1, 14, 2)).astype(np.uint8)
+    least = int(rng.integers(1, 12))
+    most = masks._find_regions(mask)[1].max()
+    assert masks._find_regions(drop_small(mask, least))[1].min() >= min(least, most)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_polygons_cover_just_the_pixels_inside(seed: int) -> None:
+    inside = random_inside(seed)
+    polygons = list(trace(inside))
+    assert np.array_equal(fill(polygons, inside.shape), inside)
+    for polygon in polygons:
+        for i, ring in enumerate(polygon):
+            assert (area(ring) > 0) == (i == 0), "holes run the other way"
+            steps = np.diff(ring, axis=0)
+            assert ring[0] == ring[-1]
+            assert len({tuple(corner) for corner in ring}) == len(ring) - 1, "no ring touches itself"
+            assert ((steps != 0).sum(1) == 1).all()
+            assert not (steps[:-1] * steps[1:]).any(), "every corner is one"
+
+
+def test_holes_belong_to_their_polygon() -> None:
+    inside = np.ones((9, 20), bool)
+    inside[:, 10] = False
+    inside[2:4, 2:4] = inside[6, 6] = False
+    inside[6, 15] = False
+    shapes = sorted([sorted(area(ring) for ring in polygon) for polygon in trace(inside)])
+    assert shapes == [[-4, -1, 90], [-1, 81]]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_pycocotools_decodes_the_very_mask(seed: int) -> None:
+    inside = random_inside(seed)
+    runs = {"size": list(inside.shape), "counts": encode_runs(inside)}
+    assert np.array_equal(coco.decode(runs), inside)
+    assert coco.area(runs) == inside.sum()
+
+
+def test_long_runs_take_several_characters() -> None:
+    inside = np.zeros((700, 900), bool)
+    inside[300:, 10:800] = True
+    inside[:, 850:] = True
+    assert np.array_equal(coco.decode({"size": [700, 900], "counts": encode_runs(inside)}), inside)
+
+
+def test_alpha_is_soft_near_the_edge_and_agrees_with_the_mask() -> None:
+    inside = np.zeros((40, 40), bool)
+    inside[:, 20:] = True
+    share = np.broadcast_to(np.linspace(0.2, 0.8, 40, dtype=np.float32), (40, 40)).copy()
+    share[5, 35] = 0.3  # unsure far from the edge
+    share[8, 21] = 0.1  # and beyond it, after a small region was given away
+    alpha = cutout.find_alpha(inside, share, 4)
+    assert ((alpha >= 128) == inside).all()
+    assert set(np.unique(alpha[:, :15])) == {0}
+    assert set(np.unique(alpha[:, 25:])) == {255}
+    assert (np.diff(alpha[0].astype(int)) >= 0).all()
+    assert len(np.unique(alpha[0])) > 4
+
+
+def test_a_blurred_background_has_no_halo() -> None:
+    photo = np.zeros((80, 700, 3), np.uint8)
+    photo[:, :, 2] = 200
+    photo[20:60, 300:400] = (255, 0, 0)
+    alpha = np.zeros((80, 700), np.uint8)
+    alpha[20:60, 300:400] = 255
+    below = cutout.blur_background(photo, alpha)
+    assert np.abs(below[alpha == 0].astype(int) - (0, 0, 200)).max() <= 1
+    whole = np.full_like(alpha, 255)
+    assert cutout.blur_background(photo, whole).shape == photo.shape
+
+
+def test_laying_over_a_color() -> None:
+    photo = np.full((3, 2, 3), 100, np.uint8)
+    alpha = np.array([[0, 255], [128, 51], [0, 0]], np.uint8)
+    laid = alpha_blend(photo, alpha, np.array([200, 0, 100], np.uint8))
+    assert laid[:, :, 0].tolist() == [[200, 100], [150, 180], [200, 200]]
+    assert (laid[:, :, 2] == 100).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 900), (900, 7), (300, 400)], ids=str)
+def test_a_preview_shows_photo_and_legend(size: tuple[int, int]) -> None:
+    photo = np.full((*size, 3), 60, np.uint8)
+    mask = np.zeros(size, np.uint8)
+    mask[:, -1:] = VOID
+    legend = [Entry(COLORS[0], "sky  99.0%"), Entry(COLORS[1], "tree  1.0%")]
+    preview = draw_preview(photo, mask, COLORS, legend)
+    assert preview.shape[0] >= size[0]
+    assert (preview[: size[0], : size[1]][mask == VOID] == 60).all()
+    drawn = preview[: size[0], : size[1]][mask == 0]
+    assert (drawn[:, 2] > drawn[:, 0]).all()
+    panel = preview[:, size[1] :].reshape(-1, 3)
+    assert all((panel == color).all(1).any() for color in COLORS[:2])
+    assert not (panel == COLORS[2]).all(1).any()
