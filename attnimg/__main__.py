@@ -7,7 +7,7 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Load the program and run it. Ctrl-C is no error while it is still being loaded, either (contract C4)."""
+    """Load the program and run it. Ctrl-C while it loads ends it quietly with 130, too (docs/contract.md, C4)."""
     try:
         from attnimg.cli.main import main as run
     except KeyboardInterrupt:

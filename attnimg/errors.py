@@ -1,4 +1,4 @@
-"""The exceptions that are part of the contract: what goes wrong with one image, and what ends a command."""
+"""The exceptions of docs/contract.md: the failure of one image, and the errors that end a command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 class ImageError(Exception):
     """One image failed; the batch goes on. Becomes that image's record.
 
-    kind: one of `KINDS`. message: a sentence for a person. taken: the output whose name somebody else's file has.
+    kind: one of `KINDS`. message: a sentence for the user. taken: the output whose name another file has.
     """
 
     def __init__(self, kind: Kind, message: str, *, taken: str | None = None) -> None:
@@ -35,7 +35,7 @@ class ImageError(Exception):
 
 
 class AttnimgError(Exception):
-    """The command cannot go on. The message is a sentence that says what to do next."""
+    """The command cannot continue. The message says why and how to solve it."""
 
 
 class UsageError(AttnimgError):

@@ -1,4 +1,4 @@
-"""Class names, as data sets, models and records share them."""
+"""Class names, shared by data sets, models and records."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ Color = tuple[int, int, int]
 """Red, green and blue, 0 to 255 each."""
 
 VOID = 255
-"""Mask value of pixels that belong to no class, or are not to be judged."""
+"""Mask value of pixels that have no class, or are ignored in evaluation."""
 
 
 @dataclass(frozen=True)
 class ClassName:
     """A class of a classifier.
 
-    id: name of the class in its data set. label: name for people.
+    id: name of the class in its data set. label: name to display.
     """
 
     id: str
@@ -26,7 +26,7 @@ class ClassName:
 class SegmentClass:
     """A class of a segmenter.
 
-    id: value of its pixels in masks. label: name for people. color: RGB, 0 to 255.
+    id: value of its pixels in masks. label: name to display. color: RGB, 0 to 255.
     """
 
     id: int

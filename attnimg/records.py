@@ -1,4 +1,4 @@
-"""Records: what is known of one input, as dataclasses, as JSON and back (docs/contract.md, C2).
+"""Records: the result of one input, as dataclasses, as JSON and back (docs/contract.md, C2).
 
 A task joins by a dataclass that extends `Done`: its fields are the JSON keys. The rest of the code knows no task.
 
@@ -31,8 +31,8 @@ class Record:
     def to_json(self) -> str:
         """Return the record as one line of ASCII JSON.
 
-        Beside a path that is not UTF-8 (`path`, `output`, ...) stand its bytes as `<key>_b64`. ValueError: a score is
-        NaN.
+        A path that is not UTF-8 (`path`, `output`, ...) gets one more key, `<key>_b64`, with its bytes. ValueError: a
+        score is NaN.
         """
         keys: dict[str, Any] = {}
         for key, value in self.to_dict().items():
@@ -47,7 +47,7 @@ class Record:
 class Done(Record):
     """The record of an input that was done; a base for the tasks' dataclasses.
 
-    note: what a person ought to know, or None. files: keys that name written files. parts: the key that holds a tuple,
+    note: a remark for the user, or None. files: keys that name written files. parts: the key that holds a tuple,
     and the type of its elements; each gives a row in CSV and table. columns: of CSV. shown: columns of the table, with
     their widths.
     """
@@ -86,7 +86,7 @@ class Prediction:
 class Classified(Done):
     """An image that was classified.
 
-    predictions: best first, none below the minimum score. overlay: the file written. filed: where it was sorted to.
+    predictions: best first, none below the minimum score. overlay: the file written. filed: path it was sorted to.
     """
 
     path: str
@@ -163,7 +163,7 @@ class Segmented(Done):
 
 @dataclass(frozen=True, slots=True)
 class Failed(Record):
-    """An input that failed. taken: as of `ImageError`; for the journal, not in JSON."""
+    """An input that failed. taken: as of `ImageError`; for the journal only, not in JSON."""
 
     path: str
     kind: Kind
@@ -241,5 +241,5 @@ def _encode_path(path: str) -> str:
 
 
 def spell_bytes(text: str) -> str:
-    """Escape what UTF-8 cannot hold: an undecodable byte 0xNN becomes the six characters `\\udcNN`."""
+    """Escape bytes that are not UTF-8: an undecodable byte 0xNN becomes the six characters `\\udcNN`."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

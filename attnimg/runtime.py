@@ -1,4 +1,4 @@
-"""The process: its cores, its limits, and the set-up of a process that runs nothing but attnimg.
+"""Cores, limits and memory of the process.
 
 Importing attnimg changes nothing; a program of our own calls `share_cores` before torch is imported.
 """
@@ -17,6 +17,9 @@ MAX_PIXELS = 300_000_000
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 """Floating-point types of nets, by the names that options, recipes and headers use."""
 
+POOL = "attnimg"
+"""Prefix of the names of threads that read and write; a thread that outlives its run hangs in a read."""
+
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
@@ -28,9 +31,9 @@ def count_cores() -> int:
 
 
 def share_cores() -> None:
-    """Let idle OpenMP threads sleep; before torch is imported.
+    """Make idle OpenMP threads sleep. Call it before torch is imported.
 
-    By default they spin, and keep the cores from the threads that read and write.
+    By default they spin, and take the cores from the threads that read and write.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -1,4 +1,4 @@
-"""What the benchmarks of all commands share: photos to work on, and what work costs."""
+"""Photos for the benchmarks, and measurement of time and memory."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from PIL import Image
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 SMALL, LARGE, HUGE = (500, 375), (4000, 3000), (8660, 5774)  # width, height
-DISTINCT = 40  # photos of different content; more are copies of them, as only the number of files then matters
+DISTINCT = 40  # photos of different content; any further photos are copies of them
 
-# Linux counts the peak memory of the process that starts another against that one, so a small process starts it.
+# On Linux a process inherits the peak memory of the process that starts it, so a small process starts it.
 LAUNCH = """
 import resource, subprocess, sys
 status = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds on the clock, CPU seconds of all threads, and, of a command, its peak resident memory in MiB."""
+    """Wall-clock seconds, CPU seconds of all threads, and a command's peak resident memory in MiB."""
 
     wall: float
     cpu: float
@@ -42,9 +42,9 @@ class Cost:
 
 
 def make_photos(folder: Path, count: int, size: tuple[int, int], light: float = 1.0) -> None:
-    """Write `count` JPEGs, quality 90: the samples at another size, with noise, which is what fills JPEGs.
+    """Write `count` JPEGs of quality 90: the samples at another size, with noise, as noise makes JPEGs large.
 
-    folder: is made. light: share of each pixel's code that is left.
+    folder: created here. light: factor of each pixel's value.
     """
     folder.mkdir(parents=True)
     samples = [Image.open(path) for path in sorted(SAMPLES.iterdir()) if path.suffix in (".jpg", ".png")]
@@ -60,7 +60,7 @@ def make_photos(folder: Path, count: int, size: tuple[int, int], light: float = 
 
 
 def measure(work: Callable[[], Result]) -> tuple[Result, Cost]:
-    """Do the work once, and say what it cost."""
+    """Do the work once; return its result and its cost."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = work()
     return result, Cost(time.perf_counter() - wall, time.process_time() - cpu)
@@ -79,16 +79,16 @@ def run_command(command: str, target: Path, *options: str) -> Cost:
 
 
 def measure_startup(run: Callable[[str], Cost]) -> Cost:
-    """Measure a command on one small photo, run twice so that it does not wait for the disk.
+    """Measure a command on one small photo; it runs twice, so that the second run does not wait for the disk.
 
-    run: runs it, with a folder of that name for what it writes.
+    run: runs the command; it takes the name of a folder for the outputs.
     """
     run("warm-up")
     return run("start-up")
 
 
 def report_large(command: str, folder: Path, model: str, light: float = 1.0) -> None:
-    """Print what photos of 12 and 50 megapixels cost a command that writes images, from file to file."""
+    """Print the cost of photos of 12 and 50 megapixels, from file to file, for a command that writes images."""
     photos = {name: folder / name for name in ("small", "12 MP", "50 MP")}
     for path, size in zip(photos.values(), (SMALL, LARGE, HUGE), strict=True):
         make_photos(path, 1, size, light)

@@ -2,8 +2,8 @@
 
     python benchmarks/segment.py            the net; 12 and 50 megapixels
 
-Beside the net runs a yardstick, one plain 3 x 3 convolution, which says how fast the machine was at that time. The
-command's start-up, which is taken off its seconds, is the time of the same command on a small photo.
+A plain 3 x 3 convolution is measured as well, as a reference for the speed of the machine at that time. The command's
+start-up, the time of the same command on a small photo, is subtracted from its seconds.
 """
 
 from __future__ import annotations
@@ -14,40 +14,42 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from attnimg.jobs.options.common import count_cores
 from measuring import SMALL, make_photos, measure, report_large
 from PIL import Image
 from torch.nn import functional as F
 
 import attnimg
+from attnimg.cli.process import set_up_libraries
+from attnimg.runtime import count_cores
 
 SIZE = (480, 360)  # width, height: CamVid's
-CHANNELS = 64  # of the yardstick, in and out, at half of each side: 1.6 GMAC
+CHANNELS = 64  # of the reference, in and out, at half of each side: 1.6 GMAC
 RUNS = 11
 AIM_NET, AIM_LARGE, AIM_MEMORY = 0.15, 20.0, 1536.0  # seconds per photo, seconds, MiB
 
 
 def report_net(folder: Path, model: str) -> None:
-    """Print the net's seconds per photo, normalising and mask included, and the yardstick's: medians of some runs."""
+    """Print seconds per photo, medians of some runs: the net with normalization and mask, and the reference."""
     segmenter = attnimg.load("segment", model=model, device="cpu", precision="fp32", resize=None)
     prepared = [segmenter.prepare(np.asarray(Image.open(min(folder.iterdir())).resize(SIZE)))]
     x = torch.rand(1, CHANNELS, SIZE[1] // 2, SIZE[0] // 2).contiguous(memory_format=torch.channels_last)
     kernel = torch.rand(CHANNELS, CHANNELS, 3, 3).contiguous(memory_format=torch.channels_last)
-    nets, yardsticks = [], []
+    nets, references = [], []
     with torch.inference_mode():
-        for _ in range(1 + RUNS):  # by turns, so that other work slows both alike
+        for _ in range(1 + RUNS):  # alternating, so that other work slows both alike
             nets.append(measure(lambda: segmenter.predict(prepared))[1].wall)
-            yardsticks.append(measure(lambda: F.conv2d(x, kernel, padding=1))[1].wall)
-    net, yardstick = (float(np.median(walls[1:])) for walls in (nets, yardsticks))  # the first run chooses kernels
-    speed = kernel.numel() * x[0, 0].numel() / yardstick / 1e9
+            references.append(measure(lambda: F.conv2d(x, kernel, padding=1))[1].wall)
+    net, reference = (float(np.median(walls[1:])) for walls in (nets, references))  # the first run chooses kernels
+    speed = kernel.numel() * x[0, 0].numel() / reference / 1e9
     print(f"net: {net:.3f} s per photo of {SIZE[0]} x {SIZE[1]} on {count_cores()} cores (aim: at most {AIM_NET})")
-    print(f"net / convolution: {net / yardstick:.1f} ({yardstick:.4f} s, {speed:.0f} GMAC/s)")
+    print(f"net / convolution: {net / reference:.1f} ({reference:.4f} s, {speed:.0f} GMAC/s)")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="street", help="name or path (default: street)")
     given = parser.parse_args()
+    set_up_libraries()
     with TemporaryDirectory() as temporary:
         small = Path(temporary) / "photos"
         make_photos(small, 1, SMALL)

@@ -1,10 +1,10 @@
-"""How should a photo that is not square become the net's square input? Measured on bands of labelled images.
+"""Compare ways to make the net's square input from photos that are not square, on bands of labeled images.
 
 python benchmarks/views.py DATA [--every 1]
 
-DATA/val holds a folder per class. From each image the middle band of 3:2 is kept, lying and standing by turns, and
-classified by: its center square (`--views 1`), several squares averaged (`--views N`), and the whole band squeezed
-into a square. Prints top-1 of each; the uncut squares for comparison.
+DATA/val holds a folder per class. From each image the middle band of 3:2 is cut, alternately in landscape and portrait
+format. It is classified by its center square (`--views 1`), by several squares whose scores are averaged (`--views N`),
+and squeezed into a square as a whole. Prints the top-1 of each, and that of the uncut squares for comparison.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from attnimg.images.read import read
 from attnimg.predictors.classify import Classifier, load_classifier
 
 
-def band(pixels: NDArray[np.uint8], standing: bool) -> NDArray[np.uint8]:
-    """Return the middle two thirds of a square picture, as a lying or a standing one."""
+def cut_band(pixels: NDArray[np.uint8], portrait: bool) -> NDArray[np.uint8]:
+    """Return the middle two thirds of a square image, in portrait or landscape format."""
     edge = round(len(pixels) / 6)
-    return pixels[:, edge:-edge] if standing else pixels[edge:-edge]
+    return pixels[:, edge:-edge] if portrait else pixels[edge:-edge]
 
 
-def top1(classifier: Classifier, pictures: list[NDArray[np.uint8]], classes: tuple[int, ...]) -> float:
-    """Return the share of pictures whose best label is right, in percent."""
+def top1(classifier: Classifier, images: list[NDArray[np.uint8]], classes: tuple[int, ...]) -> float:
+    """Return the share of images whose best label is correct, in percent."""
     right = 0
-    for start in range(0, len(pictures), 250):
-        scores = classifier.predict([classifier.prepare(p) for p in pictures[start : start + 250]])
+    for start in range(0, len(images), 250):
+        scores = classifier.predict([classifier.prepare(p) for p in images[start : start + 250]])
         right += sum(int(s.probabilities.argmax()) == c for s, c in zip(scores, classes[start:], strict=False))
-    return 100 * right / len(pictures)
+    return 100 * right / len(images)
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def main() -> None:
     examples = find_examples(args.data / "val", one.classes)
     squares = [read(Source(f, PurePath(f))).pixels for f in examples.files[:: args.every]]
     classes = examples.classes[:: args.every]
-    bands = [band(p, standing=i % 2 == 0) for i, p in enumerate(squares)]
+    bands = [cut_band(p, portrait=i % 2 == 0) for i, p in enumerate(squares)]
     print(f"{len(squares)} images, top-1 in %")
     print(f"uncut squares             {top1(one, squares, classes):5.1f}")
     for views, classifier in classifiers.items():

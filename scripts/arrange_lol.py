@@ -1,4 +1,4 @@
-"""Bring LOL v1's training pairs into the layout that `attnimg train enhance` reads, split as for the model `night`.
+"""Arrange LOL v1's training pairs in the layout that `attnimg train enhance` reads, split as for the model `night`.
 
     python scripts/arrange_lol.py our485 DATA --ordinary BSDS500/data/images/train --count 50
 
@@ -6,8 +6,8 @@
                                            DATA/val/low/N.png, DATA/val/normal/N.png         43 pairs of other scenes
     BSDS500/data/images/train/*.jpg        DATA/train/normal/*.jpg                           the first 50 by name
 
-The other 90 pairs repeat a target or, four of them, are misaligned. The official evaluation set, eval15, is not
-touched. LOL is Wei et al. 2018 (BMVC), BSDS500 Arbelaez et al. 2011 (https://doi.org/10.1109/TPAMI.2010.161).
+Of the other 90 pairs, four are misaligned, and the rest repeat a target. The official evaluation set, eval15, is not
+used. LOL is Wei et al. 2018 (BMVC), BSDS500 Arbelaez et al. 2011 (https://doi.org/10.1109/TPAMI.2010.161).
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ def read_numbers(ranges: str) -> list[int]:
 
 
 def arrange(source: Path, data: Path, ordinary: Path | None, count: int) -> None:
-    """Make the folder `data`, which must not be there yet, of symbolic links."""
+    """Make the folder `data`, which must not exist yet, of symbolic links."""
     if data.exists():
-        raise SystemExit(f"{data} is there already. Name a folder that is not, so that no two data sets mix.")
+        raise SystemExit(f"{data} exists already. Name a new folder, so that no two data sets mix.")
     links: dict[Path, Path] = {}
     for folder, ours in FOLDERS.items():
         photos = {path.stem: path.resolve() for path in (source / folder).glob("*.*")}
         for part, ranges in SPLIT.items():
             numbers = [str(number) for number in read_numbers(ranges)]
             if missing := [number for number in numbers if number not in photos]:
-                raise SystemExit(f"{source / folder} lacks {len(missing)} photos, among them {missing[0]}.")
+                raise SystemExit(f"{source / folder} lacks {len(missing)} photos, among them {missing[0]}. Add them.")
             links |= {data / part / ours / photos[number].name: photos[number] for number in numbers}
     if ordinary is not None:
-        photos_there = sorted(ordinary.glob("*.jpg"))[:count]
-        if len(photos_there) < count:
-            raise SystemExit(f"{ordinary} holds {len(photos_there)} photos, not {count}.")
-        links |= {data / "train/normal" / f"bsds_{path.name}": path.resolve() for path in photos_there}
+        others = sorted(ordinary.glob("*.jpg"))[:count]
+        if len(others) < count:
+            raise SystemExit(f"{ordinary} holds {len(others)} photos, not {count}.")
+        links |= {data / "train/normal" / f"bsds_{path.name}": path.resolve() for path in others}
     for link, target in links.items():
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(target)

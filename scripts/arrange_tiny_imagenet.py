@@ -1,4 +1,4 @@
-"""Bring Tiny ImageNet 200's own layout into the one that `attnimg train classify` reads.
+"""Arrange Tiny ImageNet 200 in the layout that `attnimg train classify` reads.
 
     python scripts/arrange_tiny_imagenet.py tiny-imagenet-200 DATA
 
@@ -8,8 +8,8 @@
       val/val_annotations.txt                   val/<id>/*.JPEG        the validation set, as it is
       wnids.txt, words.txt                      classes.json           [{"id", "label"}, ...], sorted by id
 
-`held-out` is for tuning, early stopping and the temperature, so that `val` need be looked at only once, at the end.
-The data set is Stanford's (CS231n, 2015), from http://cs231n.stanford.edu/tiny-imagenet-200.zip; ids are WordNet's.
+`held-out` is for tuning, early stopping and the temperature, so that `val` is used only once, at the end. The data set
+is Stanford's (CS231n, 2015), from http://cs231n.stanford.edu/tiny-imagenet-200.zip; ids are WordNet's.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ PLACE: dict[str, Callable[[Path, Path], object]] = {
     "hardlink": lambda source, target: target.hardlink_to(source),
     "copy": shutil.copyfile,
 }
-"""Ways for an image to appear under its new name."""
+"""Ways to give an image its new name."""
 
 
 def read_classes(source: Path) -> list[dict[str, str]]:
-    """Return each class's id and the first of the names that WordNet gives it, sorted by id."""
+    """Return the id of each class and its first name in WordNet, sorted by id."""
     names = dict(line.split("\t") for line in (source / "words.txt").read_text().splitlines())
     ids = sorted((source / "wnids.txt").read_text().split())
     classes = [{"id": wnid, "label": names[wnid].split(",")[0].strip()} for wnid in ids]
     shared = [label for label, count in Counter(each["label"] for each in classes).items() if count > 1]
     if shared:
-        raise SystemExit(f"Several classes are called {', '.join(shared)}. Give each its own first name in words.txt.")
+        raise SystemExit(f"Several classes are called {', '.join(shared)}. Give them different names in words.txt.")
     return classes
 
 
 def choose_places(source: Path, ids: list[str], held_out: int, seed: int) -> dict[Path, Path]:
-    """Map each image's path below DATA to the image; the same for the same seed on every machine."""
-    random = Random(seed)  # noqa: S311 - a choice to repeat, not a secret
+    """Return the images by their paths below DATA. The choice depends only on the seed, not on the machine."""
+    random = Random(seed)  # noqa: S311 - a repeatable choice, not a secret
     places: dict[Path, Path] = {}
     for wnid in ids:
         images = sorted((source / "train" / wnid / "images").iterdir())
@@ -59,12 +59,12 @@ def choose_places(source: Path, ids: list[str], held_out: int, seed: int) -> dic
 
 
 def arrange(source: Path, data: Path, *, held_out: int, seed: int, place: Callable[[Path, Path], object]) -> None:
-    """Make the folder `data`, which must not be there yet."""
+    """Make the folder `data`, which must not exist yet."""
     if data.exists():
-        raise SystemExit(f"{data} is there already. Name a folder that is not, so that no two data sets mix.")
+        raise SystemExit(f"{data} exists already. Name a new folder, so that no two data sets mix.")
     if not (source / "wnids.txt").is_file():
-        raise SystemExit(f"{source} holds no wnids.txt. Name the folder that the data set's archive unpacks to.")
-    source = source.resolve()  # what a symbolic link points to must not depend on where it stands
+        raise SystemExit(f"{source} holds no wnids.txt. Name the folder to which the data set's archive was unpacked.")
+    source = source.resolve()  # targets of symbolic links must not be relative
     classes = read_classes(source)
     places = choose_places(source, [each["id"] for each in classes], held_out, seed)
     for folder in {path.parent for path in places}:

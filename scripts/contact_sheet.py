@@ -1,8 +1,8 @@
-"""Draw docs/enhance.jpg: samples, darkened as a camera at night would see them, and what `night` makes of those copies.
+"""Draw docs/enhance.jpg: samples, darkened as by a camera at night, beside the copies that `night` enhanced.
 
     python scripts/contact_sheet.py [--model night] [--output docs/enhance.jpg]
 
-The darkness is simulated (`attnimg.training.low_light`, a fixed seed for each photo), and the sheet says so.
+The low light is simulated (`attnimg.training.low_light`, a fixed seed for each photo), and the captions say so.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from attnimg.files.outputs import Output
 from attnimg.images.read import read
 from attnimg.predictors.enhance import Enhancer
 from attnimg.training.low_light import simulate_low_light
-from attnimg.training.recipe import Darkness
+from attnimg.training.recipe import LowLight
 
 ROOT = Path(__file__).parent.parent
 PAIRS, COLUMNS = 8, 2
-CELL = (300, 200)  # width, height of one picture
+CELL = (300, 200)  # width, height of one photo
 GAP, LINE = 8, 22  # pixels between pairs, height of a line of text
-NIGHT = Darkness(exposure=(0.015, 0.06))
+NIGHT = LowLight(exposure=(0.015, 0.06))
 
 
 def make_pair(path: str, photo: NDArray[np.uint8], enhancer: Enhancer, seed: int) -> NDArray[np.uint8]:
-    """Return a darkened photo beside what was made of it, with a line that says so."""
+    """Return a darkened photo beside its enhanced version, above a caption."""
     torch.manual_seed(seed)
     light = torch.from_numpy(photo.astype(np.float32) / 255).permute(2, 0, 1)[None]
     dark = np.asarray(simulate_low_light(light, NIGHT)[0].permute(1, 2, 0).mul(255).round().byte())
-    cells = [fit(dark), fit(enhancer(dark))]
+    cells = [crop_cell(dark), crop_cell(enhancer(dark))]
     text = np.full((LINE, 2 * CELL[0], 3), 255, np.uint8)
     words = f"{Path(path).stem}: darkened copy, enhanced"
     cv2.putText(text, words, (4, LINE - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (60, 60, 60), 1, cv2.LINE_AA)
     return np.vstack([np.hstack(cells), text])
 
 
-def fit(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def crop_cell(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Cut a photo to the cell's shape from its center and scale it down."""
     height, width = photo.shape[:2]
     scale = min(width / CELL[0], height / CELL[1])

@@ -183,8 +183,18 @@ def describe(path: Path) -> str:
         return "written"
     data = path.read_bytes()
     if path.suffix == ".safetensors":
-        data = data[8 + int.from_bytes(data[:8], "little") :]
+        return describe_tensors(data)
+    if path.name == "metrics.json":
+        return json.dumps({key: value for key, value in json.loads(data).items() if key != "sha256"})
     return sha256(data).hexdigest()
+
+
+def describe_tensors(data: bytes) -> str:
+    """Return the digest of a safetensors file's tensors, whatever their names and order."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    tensors = [value for key, value in json.loads(data[8:start]).items() if key != "__metadata__"]
+    parts = [data[start + begin : start + end] for begin, end in (tensor["data_offsets"] for tensor in tensors)]
+    return sha256(b"".join(sorted(sha256(part).digest() for part in parts))).hexdigest()
 
 
 def compare(before: Any, after: Any, where: str = "") -> Iterator[str]:

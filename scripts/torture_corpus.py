@@ -1,4 +1,4 @@
-"""The images that `torture.py` has worked on: small, in many formats and under odd names, some of them hostile."""
+"""The images of `torture.py`: small, in many formats, some under unusual names, some hostile."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ import numpy as np
 from PIL import Image
 
 SIDE = 64  # pixels
-HOSTILE = 50  # one image of so many is hostile, and another one has an odd name
+HOSTILE = 50  # one image in so many is hostile, and another one has an unusual name
 FORMATS = (".jpg", ".png", ".webp", ".bmp", ".tif", ".gif")
 ODD_NAMES = (b"two words %d", b"-%d", b'%d\'s "quotes"', b"[%d]*?", b"line\nbreak %d", "\u591c %d".encode())
-NOT_UTF8 = b"caf\xe9 %d"  # which Linux takes for a name, and others do not
+NOT_UTF8 = b"caf\xe9 %d"  # a name on Linux, but not on other systems
 
 
-def make_corpus(folder: Path, count: int, random: Random) -> set[str]:
-    """Fill a new folder with so many images, and return the paths below it of those that can only fail."""
+def make_corpus(folder: Path, count: int, random: Random, *, hostile_every: int = HOSTILE) -> set[str]:
+    """Fill a new folder with `count` images. Return the relative paths of the hostile ones, which must fail."""
     failing = set()
     odd, hostile = cycle((*ODD_NAMES, *[NOT_UTF8] * (sys.platform == "linux"))), cycle(HOSTILES)
     pixels = np.random.default_rng(random.getrandbits(32))
     for i in range(count):
         below = folder.joinpath(*(str(random.randrange(4)) for _ in range(random.randrange(4))))
         below.mkdir(parents=True, exist_ok=True)
-        name = os.fsdecode(next(odd) % i) if i % HOSTILE == 1 else f"{i:05}"
-        if i % HOSTILE == 2:
+        name = os.fsdecode(next(odd) % i) if i % hostile_every == 1 else f"{i:05}"
+        if i % hostile_every == 2:
             path = below / f"{name}.jpg"
             path.write_bytes(next(hostile)(_encode(pixels, ".jpg")))
             failing.add(os.fspath(path.relative_to(folder)))
@@ -42,7 +42,7 @@ def make_corpus(folder: Path, count: int, random: Random) -> set[str]:
 
 
 def _encode(random: np.random.Generator, suffix: str) -> bytes:
-    """Return an image: a coarse pattern in dim colors, with grain."""
+    """Return an image file: a coarse pattern in dim colors, with noise."""
     coarse = random.integers(0, 160, (4, 4, 3), np.uint8).repeat(SIDE // 4, 0).repeat(SIDE // 4, 1)
     file = io.BytesIO()
     image = Image.fromarray(coarse + random.integers(0, 20, coarse.shape, np.uint8))
@@ -51,7 +51,7 @@ def _encode(random: np.random.Generator, suffix: str) -> bytes:
 
 
 def _bomb(data: bytes) -> bytes:
-    """Return a PNG of a few bytes that says it has 10 gigapixels."""
+    """Return a PNG of a few bytes whose header claims 10 gigapixels."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -66,4 +66,4 @@ HOSTILES: tuple[Callable[[bytes], bytes], ...] = (
     lambda data: b"This is no image, whatever its name says.\n",
     _bomb,
 )
-"""What becomes of an image's bytes."""
+"""Functions that turn the bytes of an image into those of a hostile file."""

@@ -70,7 +70,7 @@ def test_bytes_of_an_undecodable_path_survive() -> None:
 
 def test_a_score_that_is_no_number_is_refused() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        to_json(Classified("a", "m", (Prediction("1", "cat", float("nan")),)))
+        Classified("a", "m", (Prediction("1", "cat", float("nan")),)).to_json()
 
 
 def test_jsonl_is_flushed_line_by_line() -> None:
@@ -111,7 +111,7 @@ def test_csv_has_one_row_per_prediction() -> None:
         ['two\nlines, "quoted".jpg', "m", "2", "n02099601", "golden retriever", "0.125", "", ""],
         ["none.gif", "m", "", "", "", "", "", "first of 3 frames"],
         [r"caf\udce9.jpg", "", "", "", "", "", "damaged", "It is cut short."],
-        ["c", "", "", "", "", "", "skipped", "out/c is there already."],
+        ["c", "", "", "", "", "", "skipped", "out/c exists."],
     ]
     assert text.count("\r\n") == 6
 
@@ -144,7 +144,7 @@ def test_table_says_failures_and_notes_as_sentences() -> None:
         Classified("a.gif", "m", (CAT,), note="first of 3 frames"),
     ).splitlines()
     assert lines[1].split(maxsplit=1) == ["b.jpg", "The file is cut short."]
-    assert lines[2].split(maxsplit=1) == ["c", "out/c is there already."]
+    assert lines[2].split(maxsplit=1) == ["c", "out/c exists."]
     assert lines[4].strip() == "first of 3 frames"
 
 

@@ -1,13 +1,17 @@
-"""scripts/: data sets of others become ours, whole, repeatable, and never mixed into what is there."""
+"""scripts/: data sets are arranged completely and repeatably, into new folders only; shipped models are measured."""
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from helpers.paths import ROOT
 
-SCRIPT = Path(__file__).parent.parent / "scripts" / "arrange_tiny_imagenet.py"
+from attnimg.models import checkpoints
+
+SCRIPT = ROOT / "scripts" / "arrange_tiny_imagenet.py"
 LOL = SCRIPT.with_name("arrange_lol.py")
 
 
@@ -71,7 +75,7 @@ def test_links_hold_wherever_the_command_ran(tiny: Path, tmp_path: Path) -> None
 
 def test_refusals_say_why_and_leave_nothing(tiny: Path, tmp_path: Path) -> None:
     refusals = {
-        "is there already": arrange(tiny, tmp_path),
+        "exists already": arrange(tiny, tmp_path),
         "holds no wnids.txt": arrange(tmp_path, tmp_path / "new"),
         "too few": arrange(tiny, tmp_path / "new", "--held-out", "10"),
     }
@@ -117,9 +121,16 @@ def test_lols_pairs_are_split_by_scene_and_none_of_the_official_set_is_taken(lol
 def test_what_cannot_be_arranged_as_lol_is_explained(lol: Path, tmp_path: Path) -> None:
     (lol / "high" / "776.png").unlink()
     for said, told in {
-        "is there already": arrange_lol(lol, tmp_path),
+        "exists already": arrange_lol(lol, tmp_path),
         "lacks 1 photos, among them 776": arrange_lol(lol, tmp_path / "new"),
     }.items():
         assert told.returncode == 1
         assert said in told.stderr
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.slow
+def test_the_arithmetic_of_every_shipped_model_is_the_one_in_its_header() -> None:
+    count_gmac = runpy.run_path(str(ROOT / "scripts" / "ship_weights.py"))["count_gmac"]
+    headers = [checkpoints.read_header(path) for path in checkpoints.available()]
+    assert [round(count_gmac(header), 3) for header in headers] == [header["gmac"] for header in headers]

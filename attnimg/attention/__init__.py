@@ -1,7 +1,7 @@
 """Attention mechanisms, one per file, behind one registry.
 
-A mechanism keeps the shape of its N x C x H x W input and says where it looks (`recorder.Mechanism`). To add one: a new
-file, and a line below.
+A mechanism keeps the shape of its N x C x H x W input and has an attention map (`recorder.Mechanism`). A new mechanism
+needs a file, an import and a line below.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ __all__ = ["MECHANISMS", "Mechanism", "Recorder", "build", "mechanisms"]
 
 
 def build(name: str, channels: int, **options: Any) -> nn.Module:
-    """Build the mechanism `name` for inputs of `channels` channels; `options` are those of its class.
+    """Build the mechanism called `name` for inputs of `channels` channels. options: arguments of its class.
 
-    "none" is the identity, for measuring what attention adds. Raises ValueError for a name that is not registered.
+    "none" is the identity, for ablations. ValueError: the name is not registered.
     """
     if name == "none":
         return nn.Identity()

@@ -17,8 +17,8 @@ class CBAM(SpatialAttention):
     """Gates channels and positions.
 
     channels: C of the input. reduction: C / reduction is the width of the bottleneck (at least 8). kernel: side of the
-    neighborhood that a position's gate sees, odd. parallel: both gates look at x itself; else the spatial one looks at
-    what the channel gate left.
+    neighborhood that determines a position's gate, odd. parallel: whether both gates are computed from x; otherwise
+    the spatial gate is computed from the output of the channel gate.
     """
 
     def __init__(self, channels: int, reduction: int = 16, kernel: int = 7, parallel: bool = False) -> None:

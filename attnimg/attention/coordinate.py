@@ -2,9 +2,9 @@
 
     f = hardswish(W1 [mean_w(x); mean_h(x)]),    s_h = sigmoid(W_h f_h),    s_w = sigmoid(W_w f_w),    y = s_h s_w x
 
-A row's gate sees the whole row, a column's the whole column: long range in both directions at the cost of two vectors.
-The batch norm that the authors' code puts into f is left out: an image's attention depends on that image alone, in
-training too.
+A row's gate depends on the whole row, a column's on the whole column: long range in both directions at the cost of two
+vectors. The batch norm of the authors' code in f is omitted, so that an image's attention depends on that image alone,
+in training too.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     s = sigmoid(conv1d_k(mean_hw(x))) along the channels,    y = s x,    k = odd(log2(C) / 2 + 1 / 2)
 
-Wang et al. 2020, https://arxiv.org/abs/1910.03151; odd(t) is t cut to an integer, plus one if that is even.
+Wang et al. 2020, https://arxiv.org/abs/1910.03151; odd(t) is t truncated to an integer, plus one if that is even.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 class ECA(nn.Module):
     """Gates each channel by the means of its k nearest channels.
 
-    channels: C of the input; it alone decides k, which is also the number of parameters.
+    channels: C of the input; it determines k, which is also the number of parameters.
     """
 
     positional = False

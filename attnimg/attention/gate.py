@@ -1,9 +1,9 @@
-"""Attention gate: what a deeper map knows decides what a skip connection lets through.
+"""Attention gate: a deeper map weights the positions of a skip connection.
 
     s = sigmoid(psi . relu(W_x x + W_g g)),    y = s x
 
-Oktay et al. 2018 (Attention U-Net), https://arxiv.org/abs/1804.03999. There x is brought to the grid of g; here g to
-that of x, so that the gate is as fine as what it gates.
+Oktay et al. 2018 (Attention U-Net), https://arxiv.org/abs/1804.03999. They resample x to the grid of g. Here g is
+resampled to the grid of x, so that the gate has the resolution of the map that it weights.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from torch.nn import functional as F
 class AttentionGate(nn.Module):
     """Gates positions by a second, usually coarser map.
 
-    channels: C of the input. gate_channels: C of the gating map (default C). hidden: width of the space in which the
-    two meet (default C / 2).
+    channels: C of the input. gate_channels: channels of the gating map (default C). hidden: channels of the space in
+    which the two are added (default C / 2).
     """
 
     positional = True
@@ -32,7 +32,7 @@ class AttentionGate(nn.Module):
         """Return the gates, N x 1 x H x W in (0, 1). gate: N x gate_channels, any size; without it x gates itself."""
         g = self.gate(x if gate is None else gate)
         if g.shape[2:] != x.shape[2:]:
-            # Bilinear weights sum to one: resizing after the 1 x 1 convolution is the same, on the smaller map.
+            # Bilinear weights sum to one, so the 1 x 1 convolution can run first, on the smaller map.
             g = F.interpolate(g, x.shape[2:], mode="bilinear", align_corners=False)
         s: Tensor = self.score(self.input(x).add_(g).relu_()).sigmoid_()
         return s
@@ -42,5 +42,5 @@ class AttentionGate(nn.Module):
         return self.weights(x, gate).squeeze(1)
 
     def forward(self, x: Tensor, gate: Tensor | None = None) -> Tensor:
-        """Weight the positions of x, N x C x H x W, by what `gate` knows; without it x gates itself."""
+        """Weight the positions of x, N x C x H x W. gate: as in `weights`."""
         return x * self.weights(x, gate)

@@ -1,6 +1,6 @@
-"""Collects what every attention mechanism of a net looks at, by forward hooks; after lucidrains' vit-pytorch recorder.
+"""Recording of the attention maps of a net by forward hooks, after the recorder of lucidrains' vit-pytorch.
 
-The net's code and its result stay as they are: the hook computes the map beside the forward pass, from the same input.
+The net's code and output do not change. The hooks compute the maps in addition to the forward pass, from its inputs.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from torch.utils.hooks import RemovableHandle
 
 @runtime_checkable
 class Mechanism(Protocol):
-    """What every attention mechanism offers besides forward."""
+    """The interface of an attention mechanism, besides forward. positional: whether its map is over positions."""
 
     positional: bool
 
     def weights(self, x: Tensor) -> Tensor:
-        """Return the weights in their natural form."""
+        """Return the weights, in the shape of the mechanism's formula."""
         ...
 
     def map(self, x: Tensor) -> Tensor:
@@ -29,10 +29,10 @@ class Mechanism(Protocol):
 
 
 class Recorder:
-    """Records attention maps of the mechanisms inside `net` while it is entered.
+    """A context manager that records the attention maps of the mechanisms inside `net`.
 
-    only: the names to record (default all); ValueError for one that the net has not. After each forward pass `maps`
-    holds name -> N x H x W (positional) or N x C, in fp32, without gradient.
+    only: names of the mechanisms to record (default all); ValueError: the net has none of that name. After each forward
+    pass `maps` holds name -> N x H x W (positional) or N x C, in fp32, without gradient.
 
         with Recorder(net) as recorder:
             logits = net(images)
@@ -70,5 +70,5 @@ class Recorder:
 
 
 def mechanisms(net: nn.Module) -> list[str]:
-    """Names of the attention mechanisms inside a net, in its own order."""
+    """Return the names of the attention mechanisms inside a net, in the order of its modules."""
     return [name for name, module in net.named_modules() if isinstance(module, Mechanism)]

@@ -3,8 +3,8 @@
     e_i = u . tanh(V x_i),    w = softmax(e) inside the region,    y_i = L w_i x_i        per head, over its channels
 
 so that the mean of y over a region of L positions is A = sum_i w_i x_i. The score is that of attention pooling for
-multiple-instance learning (Ilse et al. 2018, https://arxiv.org/abs/1802.04712). With one region and a global mean
-behind it, it decides what the pooled features are made of: its map says, exactly, how much each position counts.
+multiple-instance learning (Ilse et al. 2018, https://arxiv.org/abs/1802.04712). With one region, followed by a global
+mean, it is attention pooling: its map is exactly the weight of each position in the pooled features.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from attnimg.attention.scale import to_fixed_scale
 
 
 class RegionAttention(nn.Module):
-    """Weights positions against the others of their region.
+    """Weights positions by a softmax within their region.
 
-    channels: C of the input. heads: number of scores, each for C / heads channels. regions: the map is split into
-    regions x regions parts. hidden: width of the scores' layer. The scores start at zero: uniform weights, the plain
-    mean.
+    channels: C of the input. heads: number of scores, each for C / heads channels. regions: number of regions along a
+    side. hidden: width of the hidden layer of the scores. The scores start at zero, as uniform weights.
     """
 
     positional = True
@@ -42,7 +41,7 @@ class RegionAttention(nn.Module):
         return self._softmax(e.float() if e.dtype in (torch.float16, torch.bfloat16) else e)
 
     def map(self, x: Tensor) -> Tensor:
-        """Return the heads' mean weights on the fixed scale, N x H x W; 0.5 is the region's uniform weight."""
+        """Return the mean weights of the heads on the fixed scale, N x H x W; 0.5 is uniform within the region."""
         w = self.weights(x).mean(1)
         return to_fixed_scale(w * self._sizes(w), 1)
 
@@ -65,7 +64,7 @@ class RegionAttention(nn.Module):
         return torch.cat(rows, 2)
 
     def _sizes(self, w: Tensor) -> Tensor:
-        """Positions in the region that each position belongs to, H x W."""
+        """Return the number of positions in each position's region, H x W."""
         if self.regions == 1:
             return w.new_full((), w.shape[-2] * w.shape[-1])
         heights = w.new_tensor([bottom - top for top, bottom in self._edges(w.shape[-2]) for _ in range(bottom - top)])

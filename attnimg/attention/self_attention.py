@@ -2,7 +2,7 @@
 
     w = softmax(q k^T / sqrt(d)),    y = x + P (w v)        per head, over the L = H W positions
 
-The residual form and its use at the end of a CNN follow non-local networks (Wang et al. 2018, https://arxiv.org/abs/1711.07971).
+The residual form and its use in a CNN follow non-local networks (Wang et al. 2018, https://arxiv.org/abs/1711.07971).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from attnimg.attention.scale import to_fixed_scale
 
 
 class SelfAttention(nn.Module):
-    """Lets every position gather from all others.
+    """Multi-head self-attention over all positions.
 
     channels: C of the input. heads: number of independent attentions. dim: width of one head (default C / heads).
-    The output projection's weight starts at zero, so a new module adds only its bias and a deep net trains from its
-    first step. The fused kernel wants channels-last input; for other layouts torch forms the L x L matrix.
+    The weights of the output projection start at zero, so a new module adds only a bias and a deep net trains from the
+    first step. The fused kernel needs channels-last input; for other layouts torch forms the L x L matrix.
     """
 
     positional = True
@@ -41,31 +41,31 @@ class SelfAttention(nn.Module):
         q, k, v = qkv.transpose(-1, -2).unbind(1)  # each (N, heads, L, dim)
         return q, k, v
 
-    def _seen(self, x: Tensor) -> Tensor | None:
-        """Which keys (columns) each query (row) sees, L x L; None: all."""
+    def _mask(self, x: Tensor) -> Tensor | None:
+        """Return the keys (columns) that each query (row) attends to, L x L; None: all."""
         return None
 
-    def _gather(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
-        return F.scaled_dot_product_attention(q, k, v, seen, scale=self.dim**-0.5)
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, mask, scale=self.dim**-0.5)
 
     def weights(self, x: Tensor) -> Tensor:
         """Return the attention of each query (row) over all keys, N x heads x L x L; rows sum to one."""
         q, k, _ = self._qkv(x)
         score: Tensor = q @ k.transpose(-1, -2) * self.dim**-0.5
-        if (seen := self._seen(x)) is not None:
-            score = score.masked_fill(~seen, -torch.inf)
+        if (mask := self._mask(x)) is not None:
+            score = score.masked_fill(~mask, -torch.inf)
         return score.softmax(-1)
 
     def map(self, x: Tensor) -> Tensor:
-        """Return what each position receives, mean over heads and queries, N x H x W on the fixed scale."""
+        """Return the attention that each position receives, mean of heads and queries, N x H x W on the fixed scale."""
         n, _, h, w = x.shape
         received = self.weights(x).mean((1, 2)).reshape(n, h, w)
         return to_fixed_scale(received, h * w)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add to x, N x C x H x W, what each position gathers."""
+        """Add the attention output to x, N x C x H x W."""
         n, _, h, w = x.shape
-        y = self._gather(*self._qkv(x), self._seen(x))  # (N, heads, L, dim)
+        y = self._attend(*self._qkv(x), self._mask(x))  # (N, heads, L, dim)
         y = y.transpose(-1, -2).reshape(n, self.heads * self.dim, h, w)
         out: Tensor = x + self.project(y)
         return out

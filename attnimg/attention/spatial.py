@@ -1,8 +1,8 @@
-"""Spatial attention: a gate per position, from what its neighborhood holds.
+"""Spatial attention: a gate per position, computed from its neighborhood.
 
     s = sigmoid(conv_k([mean_c(x); max_c(x)])),    y = s x
 
-The second half of CBAM (Woo et al. 2018, https://arxiv.org/abs/1807.06521), alone.
+This is the second half of CBAM (Woo et al. 2018, https://arxiv.org/abs/1807.06521).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 class SpatialAttention(nn.Module):
     """Gates positions.
 
-    channels: C of the input; any, since only mean and maximum over them are seen. kernel: side of the neighborhood
-    that a position's gate sees, odd.
+    channels: C of the input, not used, as only mean and maximum over channels enter. kernel: side of the neighborhood
+    that determines a position's gate, odd.
     """
 
     positional = True
@@ -28,8 +28,8 @@ class SpatialAttention(nn.Module):
 
     def weights(self, x: Tensor) -> Tensor:
         """Return the gates, N x 1 x H x W in (0, 1)."""
-        seen = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)  # (N, 2, H, W)
-        gate: Tensor = self.conv(seen).sigmoid()
+        both = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)  # (N, 2, H, W)
+        gate: Tensor = self.conv(both).sigmoid()
         return gate
 
     def map(self, x: Tensor) -> Tensor:

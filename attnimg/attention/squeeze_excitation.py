@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class SqueezeExcitation(nn.Module):
-    """Gates channels by what the whole image holds.
+    """Gates channels by their global means.
 
     channels: C of the input. reduction: C / reduction is the width of the bottleneck (at least 8).
     """

@@ -1,4 +1,4 @@
-"""The program: its commands, and the exit status of what they raise."""
+"""The program: its commands, and the exit status of each exception."""
 
 from __future__ import annotations
 
@@ -7,37 +7,53 @@ import shlex
 import sys
 import threading
 import traceback
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from attnimg.cli.commands import doctor, evaluate, images, models, resume, train
+from attnimg.cli.lazy import Entry, make_group
 from attnimg.cli.process import FULL, begin, discard_output
 from attnimg.cli.terminal.console import Console
 from attnimg.cli.terminal.status import STATUS_OF_ERROR, ExitStatus, OutputClosed, Terminated
 from attnimg.errors import AttnimgError, OutputFailed
 from attnimg.models.registry import TASKS
-from attnimg.pipeline.stream import POOL
+from attnimg.runtime import POOL
 from attnimg.version import __version__
+
+_OTHERS = {
+    "resume": "Continue a run that was interrupted.",
+    "models": "List the models, show the header of one, or verify their files.",
+    "doctor": "Print versions, devices, threads and weights, for a bug report.",
+    "train": "Train a net on your own images.",
+    "evaluate": "Measure a model on labeled images.",
+}
+"""Summaries of the commands that know no task, by the names of their modules."""
+
+
+def list_commands() -> dict[str, Entry]:
+    """Return all commands: one per task, and those that know no task."""
+    tasks = {name: Entry(task.summary, partial(_build, "images", name)) for name, task in TASKS.items()}
+    return {**tasks, **{name: Entry(summary, partial(_build, name)) for name, summary in _OTHERS.items()}}
+
+
+def _build(module: str, *arguments: str) -> typer.Typer:
+    app: typer.Typer = import_module(f"attnimg.cli.commands.{module}").build_app(*arguments)
+    return app
 
 
 def build_app() -> typer.Typer:
-    """Return the program: a command, and one to train and to evaluate, for each task, and those that know no task."""
+    """Return the program."""
     app = typer.Typer(
         name="attnimg",
+        cls=make_group(list_commands()),
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(attnimg)
-    for name in TASKS:
-        app.command(name)(images.make(name))
-    app.command()(resume.resume)
-    app.add_typer(models.app, name="models")
-    app.command()(doctor.doctor)
-    app.add_typer(train.build_app(), name="train")
-    app.add_typer(evaluate.build_app(), name="evaluate")
     return app
 
 
@@ -107,8 +123,8 @@ def _report(bug: Exception) -> None:
     place = traceback.extract_tb(bug.__traceback__)[-1]
     console = Console.of_process()
     console.error(
-        f"attnimg: a bug of ours: {type(bug).__name__}: {bug} ({Path(place.filename).name}, line {place.lineno})"
+        f"attnimg: internal error: {type(bug).__name__}: {bug} ({Path(place.filename).name}, line {place.lineno})"
     )
-    console.error("What is finished is kept. Please report it with the output of these two commands:")
+    console.error("Finished files are kept. This is a bug: please report it with the output of these two commands:")
     console.error("  attnimg doctor")
     console.error(f"  ATTNIMG_DEBUG=1 {shlex.join(['attnimg', *sys.argv[1:]])}")

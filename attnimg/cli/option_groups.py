@@ -41,7 +41,7 @@ def _parameter(name: str, leaf: Leaf) -> Parameter:
     if option.positional:
         described: Any = typer.Argument(metavar=option.metavar, help=option.help, show_default=False, **bounds)
     else:
-        # Without a flag of its own, Typer adds --no-... to what is on by default.
+        # Without explicit flags, Typer adds --no-... to an option that is on by default.
         flags = () if default is True else leaf.flags
         described = typer.Option(
             *flags, metavar=option.metavar, help=option.help, rich_help_panel=option.panel, **bounds

@@ -1,4 +1,4 @@
-"""The set-up of a process that runs nothing but attnimg. Importing the package does none of this."""
+"""Set up a process that runs nothing but attnimg. Importing the package does none of this."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Data sets: which files are in them, and what is true of each."""
+"""Data sets: their files and the ground truth."""

@@ -1,6 +1,6 @@
-"""Folder-per-class data sets.
+"""Data sets with one folder per class.
 
-DATA holds `train/` and `val/`, each with one folder per class, read recursively; an optional `classes.json` gives ids
+DATA holds `train/` and `val/`, each with one folder per class, read recursively. An optional `classes.json` gives ids
 and labels.
 """
 
@@ -29,14 +29,14 @@ class Examples:
 
 
 def read_classes(data: Path) -> tuple[ClassName, ...]:
-    """Return the classes of a data set: from `classes.json`, else one per folder of `train/`, by name."""
+    """Return the classes of a data set: those of `classes.json`, else one per folder of `train/`, sorted by name."""
     listing = data / "classes.json"
     if listing.is_file():
         try:
             return tuple(ClassName(str(c["id"]), str(c["label"])) for c in json.loads(listing.read_text()))
         except (ValueError, TypeError, KeyError) as error:
             form = '[{"id": "daisy", "label": "Daisy"}, ...]'
-            raise UsageError(f"{listing} is no list of classes, as {form} is: {error!r}.") from error
+            raise UsageError(f"{listing} is not a list of classes of the form {form}: {error!r}.") from error
     folders = sorted(p.name for p in class_root(data).iterdir() if p.is_dir() and not p.name.startswith("."))
     if len(folders) < 2:
         raise UsageError(f"{class_root(data)} needs one folder of images per class, at least two.")
@@ -44,43 +44,43 @@ def read_classes(data: Path) -> tuple[ClassName, ...]:
 
 
 def class_root(data: Path) -> Path:
-    """Return the folder that holds the training classes: DATA/train where it exists, else DATA."""
+    """Return the folder of the training classes: DATA/train if it exists, else DATA."""
     if not data.is_dir():
-        raise UsageError(f"{data} is not a folder; give one with a folder of images per class.")
+        raise UsageError(f"{data} is not a folder. Name one with a folder of images per class.")
     return data / "train" if (data / "train").is_dir() else data
 
 
 def find_examples(root: Path, classes: Sequence[ClassName], *, all_classes: bool = True) -> Examples:
     """Return the images below root/<class id>, in sorted order.
 
-    UsageError: a folder of `root` is no class; no class has images, or, with `all_classes`, one has none; something
-    below cannot be read.
+    all_classes: whether every class must have images. UsageError: a folder of `root` is not a class, images are
+    missing, or a file or folder cannot be read.
     """
     ids = [c.id for c in classes]
     unknown = sorted({p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")}.difference(ids))
     if unknown:
         known = ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
-        raise UsageError(f"{root / unknown[0]} is no class; name folders by the ids of the classes: {known}.")
+        raise UsageError(f"{root / unknown[0]} is not a class. Name the folders by the ids of the classes: {known}.")
     files: list[str] = []
     indices: list[int] = []
     for index, id_ in enumerate(ids):
         found = list_images(root / id_) if (root / id_).is_dir() else ()
         if all_classes and not found:
-            raise UsageError(f"{root / id_} holds no image; every class needs some.")
+            raise UsageError(f"{root / id_} holds no image. Every class needs some.")
         files += found
         indices += [index] * len(found)
     if not files:
-        raise UsageError(f"{root} holds no images in folders named by class, such as {root / ids[0]}.")
+        raise UsageError(f"{root} holds no images in folders named by class, such as {root / ids[0]}. Add some.")
     return Examples(tuple(files), tuple(indices))
 
 
 def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:
-    """Split off a share of each class by seeded choice; returns (rest, share)."""
+    """Split off a share of each class by a seeded choice; return (rest, share). UsageError: a class has one image."""
     by_class: dict[int, list[int]] = {}
     for i, c in enumerate(examples.classes):
         by_class.setdefault(c, []).append(i)
     if alone := [i for members in by_class.values() if len(members) < 2 for i in members]:
-        raise UsageError(f"{examples.files[alone[0]]} is the only image of its class; add some, or give --val.")
+        raise UsageError(f"{examples.files[alone[0]]} is the only image of its class. Add some, or give --val.")
     random = Random(seed)  # noqa: S311
     chosen = {i for members in by_class.values() for i in random.sample(members, max(1, round(share * len(members))))}
 

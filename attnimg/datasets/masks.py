@@ -1,4 +1,4 @@
-"""Data sets of masks: each photo with the class of every pixel.
+"""Data sets of photos with masks, the class of every pixel.
 
 A part of DATA (`train/`, `val/`) holds `images/` and `masks/`, whose files pair by their path without its extension. A
 mask is an image of one 8-bit channel, gray or with a palette, as large as its upright photo, whose values are class
@@ -27,26 +27,26 @@ FORM = '{"classes": ["sky", "road"], "colors": [[128, 128, 128], [128, 64, 128]]
 
 @dataclass(frozen=True)
 class ClassTable:
-    """The classes, in the order of their ids from 0, and the value of pixels that belong to none."""
+    """The classes, in the order of their ids from 0, and the value of pixels without a class."""
 
     classes: tuple[SegmentClass, ...]
     void: int
 
 
 def read_class_table(data: Path) -> ClassTable:
-    """Return what classes.json says, in DATA or, where DATA is a part of a data set, beside it.
+    """Return the table in DATA/classes.json or, if DATA is a part of a data set, in the folder above.
 
-    `void` may be left out, and is 255 then. UsageError: it is not there, or not as `FORM` is.
+    `void` is optional; its default is 255. UsageError: the file is missing, or does not have the form of `FORM`.
     """
     if not data.is_dir():
-        raise UsageError(f"{data} is not a folder; give the one that holds the data set.")
+        raise UsageError(f"{data} is not a folder. Name the folder of the data set.")
     listing = next((f / TABLE for f in (data, data.resolve().parent) if (f / TABLE).is_file()), None)
     if listing is None:
-        raise UsageError(f"{data / TABLE} is not there. It names the classes of the masks' values 0, 1, ...: {FORM}.")
+        raise UsageError(f"{data / TABLE} is missing. It names the classes of the masks' values 0, 1, ...: {FORM}.")
     try:
         return _build_table(json.loads(listing.read_text(encoding="utf-8")))
     except (ValueError, TypeError, KeyError) as error:
-        raise UsageError(f"{listing} is no table of classes, as {FORM} is: {error!r}.") from error
+        raise UsageError(f"{listing} is not a table of classes of the form {FORM}: {error!r}.") from error
 
 
 def _build_table(values: dict[str, Any]) -> ClassTable:
@@ -57,7 +57,7 @@ def _build_table(values: dict[str, Any]) -> ClassTable:
     if len(colors) != len(labels) or not all(map(_is_color, colors)):
         raise ValueError("colors must give red, green and blue, 0 to 255, for each class")
     if type(void) is not int or not len(labels) <= void <= VOID:
-        raise ValueError("void must be a value up to 255 that is no class")
+        raise ValueError("void must be a value up to 255 that is not a class")
     pairs = enumerate(zip(labels, colors, strict=True))
     return ClassTable(tuple(SegmentClass(i, label, tuple(color)) for i, (label, color) in pairs), void)
 
@@ -67,9 +67,9 @@ def _is_color(color: Any) -> bool:
 
 
 def find_masked(root: Path) -> list[tuple[str, str]]:
-    """Return the photos below root/images, each with its mask below root/masks, sorted by name.
+    """Return the photos below root/images with their masks below root/masks, sorted by name.
 
-    UsageError: a folder is missing or empty, a file has no partner, or something below cannot be read.
+    UsageError: a folder is missing or empty, a file has no partner, or a file or folder cannot be read.
     """
     images, masks = list_partners(root, "images", "masks")
     return list(zip(images.values(), masks.values(), strict=True))
@@ -78,8 +78,8 @@ def find_masked(root: Path) -> list[tuple[str, str]]:
 def read_masked(files: tuple[str, str], table: ClassTable) -> tuple[Pixels, Mask]:
     """Read a photo, H x W x 3, and its mask, H x W uint8 of class ids and `VOID`.
 
-    UsageError, whose message begins with the file's name: one cannot be read, or the mask is none, is of another size,
-    or holds a value that is no class.
+    UsageError: a file cannot be read, or the mask is not a mask, differs in size, or holds a value that is not a class.
+    The message begins with the file's name.
     """
     photo, mask = read_photo(files[0]).on_white(), read_mask(files[1], table)
     if photo.shape[:2] != mask.shape:
@@ -89,7 +89,7 @@ def read_masked(files: tuple[str, str], table: ClassTable) -> tuple[Pixels, Mask
 
 
 def read_mask(file: str, table: ClassTable) -> Mask:
-    """Read a mask, H x W uint8 of class ids and `VOID`. UsageError: as `read_masked`."""
+    """Read a mask, H x W uint8 of class ids and `VOID`. UsageError: as of `read_masked`."""
     try:
         with Image.open(file) as image:
             mode, values = image.mode, np.asarray(image)
@@ -97,7 +97,7 @@ def read_mask(file: str, table: ClassTable) -> Mask:
         raise UsageError(f"{file}: It cannot be read as a mask: {error}.") from error
     if mode not in ("L", "P"):
         raise UsageError(
-            f"{file}: Its pixels are {mode}, no class ids. Save masks as PNG, gray of 8 bits or a palette."
+            f"{file}: Its pixels are {mode}, not class ids. Save masks as PNG, 8-bit gray or with a palette."
         )
     known = [*(c.id for c in table.classes), table.void]
     if wrong := sorted(set(np.unique(values).tolist()).difference(known)):

@@ -1,7 +1,7 @@
 """Data sets of pairs: each photo in low light with the same scene in normal light.
 
 A part of DATA (`train/`, `val/`) holds `low/` and `normal/`, whose files pair by their path without its extension.
-Where darkness is synthesized, photos in `normal/` need no partner.
+Where low light is synthesized, photos in `normal/` need no partner.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from attnimg.errors import UsageError
 
 @dataclass(frozen=True)
 class Pairs:
-    """Files in normal light and, at the same index, in low light (None: there is no such photo); in a fixed order."""
+    """Files in normal light and, at the same index, in low light (None: there is none), in a fixed order."""
 
     low: tuple[str | None, ...]
     normal: tuple[str, ...]
@@ -28,17 +28,17 @@ class Pairs:
 def find_pairs(root: Path, *, all_paired: bool = True) -> Pairs:
     """Return the pairs below root/low and root/normal, sorted by name.
 
-    all_paired: whether each photo in normal light must have its partner; if not, low/ need not be there.
-    UsageError: a folder is missing or empty, a photo has no partner, or something below cannot be read.
+    all_paired: whether each photo in normal light must have a partner; if not, low/ may be missing. UsageError: a
+    folder is missing or empty, a photo has no partner, or a file or folder cannot be read.
     """
     normal, low = list_partners(root, "normal", "low", all_paired=all_paired)
     return Pairs(tuple(map(low.get, normal)), tuple(normal.values()))
 
 
 def split_pairs(pairs: Pairs, share: float, seed: int) -> tuple[Pairs, Pairs]:
-    """Split off a share of the pairs by seeded choice; returns (rest, share). UsageError: there is one only."""
+    """Split off a share of the pairs by a seeded choice; return (rest, share). UsageError: there is only one."""
     if len(pairs) < 2:
-        raise UsageError(f"{pairs.normal[0]} is the only photo; add some, or give --val.")
+        raise UsageError(f"{pairs.normal[0]} is the only photo. Add some, or give --val.")
     chosen = set(Random(seed).sample(range(len(pairs)), max(1, round(share * len(pairs)))))  # noqa: S311
 
     def take(wanted: bool) -> Pairs:

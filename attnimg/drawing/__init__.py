@@ -1,1 +1,1 @@
-"""Pictures for people: overlays, previews, comparisons, cut-outs."""
+"""Visualizations: attention overlays, previews of masks, comparisons, cut-outs."""

@@ -1,8 +1,8 @@
-"""Draw where a net looked: the photo in gray under the attention map in color.
+"""Attention overlays: the attention map in color over the photo in gray.
 
-The scale is viridis (S. van der Walt and N. Smith, 2015), whose equal steps look equal, to color-blind eyes as well.
-It is never stretched per image, so that two overlays can be compared: teal is uniform attention, yellow more, violet
-less. What no view of the net covered stays gray.
+The color map is viridis (S. van der Walt and N. Smith, 2015), which is perceptually uniform, also for color-blind
+people. It is never stretched to an image, so overlays can be compared: teal is uniform attention, yellow more, violet
+less. Parts of the photo outside all views of the net stay gray.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ _OPACITY = 0.55  # more, and one no longer recognises things in dark photos
 
 @opencv_memory_errors()
 def draw_overlay(pixels: Pixels, attention: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Lay a map over a photo.
+    """Draw an attention map over a photo.
 
-    pixels: H x W x 3, RGB, 8 or 16 bits. attention: h x w of any size, in [0, 1]; NaN: not looked at.
+    pixels: H x W x 3, RGB, 8 or 16 bits. attention: h x w of any size, in [0, 1]; NaN: outside all views.
     Returns H x W x 3, RGB, uint8. Raises MemoryError.
     """
     gray = cv2.cvtColor(cv2.cvtColor(to_uint8(pixels), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     seen = ~np.isnan(attention)
     size = (pixels.shape[1], pixels.shape[0])
-    # Values and their weights are enlarged apart and then divided, so that what is unseen does not bleed into the rest.
+    # Values and their weights are enlarged separately and then divided, so that NaN areas do not bleed into the rest.
     weight = _enlarge(seen, size)
     values = cv2.divide(_enlarge(np.where(seen, attention, 0), size), weight)
-    codes = cv2.convertScaleAbs(np.maximum(values, 0), alpha=255)  # enlarging overshoots, this saturates
+    codes = cv2.convertScaleAbs(np.maximum(values, 0), alpha=255)  # bicubic interpolation overshoots; this saturates
     colors = cv2.cvtColor(cv2.applyColorMap(codes, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
     overlay = cv2.addWeighted(colors, _OPACITY, gray, 1 - _OPACITY, 0)
     cv2.copyTo(gray, (weight < 0.5).astype(np.uint8), overlay)

@@ -1,4 +1,4 @@
-"""Draw a mask for people: the classes' colors over the photo, and beside it a legend of those that are there."""
+"""Previews of masks: the classes' colors over the photo, with a legend of the classes in it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from attnimg.labels import VOID, Color
 from attnimg.masks.mask import Mask, make_palette
 
 _OPACITY = 0.55
-_LINE, _SHARE = 16, 32  # a legend's line in pixels at least, and how many would fill the photo's shorter side
+_LINE, _SHARE = 16, 32  # least height of a legend's line in pixels, and the number of lines per shorter side
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Entry:
 def draw_preview(
     pixels: NDArray[np.uint8], mask: Mask, colors: Sequence[Color], legend: Sequence[Entry]
 ) -> NDArray[np.uint8]:
-    """Return a photo, H x W x 3 RGB, under the colors of its mask, H x W, with the legend at its right.
+    """Return a photo, H x W x 3 RGB, under the colors of its mask, H x W, with the legend to its right.
 
-    What is of no class stays as it is. What is returned is wider, and higher where the legend asks for it; where
-    JPEG does not hold that, it is scaled down. Raises MemoryError.
+    Pixels without a class are left as they are. The result is wider than the photo, and higher if the legend is. It is
+    scaled down if it exceeds the largest size of JPEG. Raises MemoryError.
     """
     height, width = mask.shape
     panel = _draw_legend(legend, max(_LINE, min(height, width) // _SHARE))
@@ -47,7 +47,7 @@ def draw_preview(
 
 
 def _draw_legend(legend: Sequence[Entry], line: int) -> NDArray[np.uint8]:
-    """Return the panel, its lines `line` pixels high."""
+    """Return the legend as a panel. line: height of a line in pixels."""
     font = ImageFont.load_default(0.7 * line)
     length = max((font.getlength(entry.text) for entry in legend), default=0)
     panel = Image.new("RGB", (round(length) + 3 * line, (len(legend) + 1) * line), "white")

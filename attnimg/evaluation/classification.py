@@ -1,7 +1,7 @@
-"""What a classifier is worth: fed batches while they are predicted, it yields (name, value) at the end.
+"""Metrics of classifiers: batches are added while they are predicted, and (name, value) pairs are yielded at the end.
 
-The shape is that of big_vision's evaluators (https://github.com/google-research/big_vision). Training runs it after
-each epoch and `attnimg evaluate classify` once.
+The interface is that of big_vision's evaluators (https://github.com/google-research/big_vision). Training measures
+after each epoch, and `attnimg evaluate classify` once.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from attnimg.evaluation.calibration import Reliability
 
 
 class ClassificationMetrics:
-    """Counts right and wrong labels.
+    """Counts correct and wrong labels.
 
-    classes: K of the classifier. `confusion` is K x K int64, the true class by row, the predicted one by column;
-    `reliability` holds confidence against accuracy. Both stay on the host, whatever device the batches come from.
+    classes: number K of classes. `confusion` is K x K int64, the true class by row, the predicted one by column;
+    `reliability` holds confidence and accuracy. Both stay on the host, whatever device the batches come from.
     """
 
     def __init__(self, classes: int) -> None:
@@ -31,14 +31,14 @@ class ClassificationMetrics:
 
     @property
     def images(self) -> int:
-        """How many images were seen."""
+        """Number of images that were added."""
         return int(self.confusion.sum())
 
     def update(self, logits: Tensor, targets: Tensor) -> None:
-        """Add a batch. logits: N x K; the logarithm of probabilities will do. targets: N class indices in [0, K)."""
+        """Add a batch. logits: N x K, or logarithms of probabilities. targets: N class indices in [0, K)."""
         scores = logits.detach().cpu().double().log_softmax(1)
         targets = targets.detach().cpu()
-        # Unlike topk, a stable sort settles ties: the first of equal classes is the prediction, on every machine.
+        # A stable sort, unlike topk, predicts the first of equal classes on every machine.
         best = scores.sort(dim=1, descending=True, stable=True).indices[:, :5]  # (N, 5)
         predicted = best[:, 0]
         places = targets * self.classes + predicted
@@ -49,18 +49,18 @@ class ClassificationMetrics:
 
     def per_class(self) -> tuple[Tensor, Tensor]:
         """Return precision and recall, K each, in [0, 1]; NaN for a class never predicted, or without images."""
-        right = self.confusion.diagonal().double()
-        return right / self.confusion.sum(0), right / self.confusion.sum(1)
+        correct = self.confusion.diagonal().double()
+        return correct / self.confusion.sum(0), correct / self.confusion.sum(1)
 
     def results(self) -> Iterator[tuple[str, float]]:
-        """Yield top1, top5, loss, ece, precision and recall: fractions in [0, 1], but for the loss in nats.
+        """Yield top1, top5, loss, ece, precision and recall: fractions in [0, 1], except for the loss in nats.
 
         The loss is the mean negative log-likelihood. Precision and recall are means over the classes that have
-        images; one of them that was never predicted has precision 0. ValueError: no images were seen.
+        images; a class that was never predicted has precision 0. ValueError: no images were added.
         """
         images = self.images
         if not images:
-            raise ValueError("There is nothing to say about no images: feed update first.")
+            raise ValueError("There are no images to measure; call update first.")
         yield "top1", int(self.confusion.trace()) / images
         yield "top5", self._in_top5 / images
         yield "loss", self._loss / images

@@ -1,8 +1,8 @@
-"""What an enhancer is worth: fed photo after photo, it yields (name, value) at the end.
+"""Metrics of enhancers: photos are added one by one, and (name, value) pairs are yielded at the end.
 
-Beside the truth: PSNR and SSIM of the 8-bit photos as they are written, never matched to the truth's brightness, for
-that would hide the error that is seen first. Without it: PIQE before and after, which tells of noise and of what
-compression leaves, and is blind to brightness.
+With ground truth: PSNR and SSIM of the 8-bit photos as they are written. They are never matched to the brightness of
+the truth, as that would hide the most visible error. Without it: PIQE before and after, which measures noise and
+compression artifacts, but not brightness.
 """
 
 from __future__ import annotations
@@ -18,45 +18,45 @@ from attnimg.errors import Unavailable
 from attnimg.images.backends import opencv_memory_errors
 from attnimg.images.pixels import Pixels, to_uint8
 
-MOST_PSNR = 120.0  # dB, also of a photo that is its truth
+MOST_PSNR = 120.0  # dB, also of identical photos
 WINDOW, SIGMA = (11, 11), 1.5
 C1, C2 = 0.01**2, 0.03**2  # of SSIM, for values in [0, 1]
 
 
 class PhotoMetrics:
-    """Scores of photos and their means. `rows` holds one mapping of name to value per photo, in order."""
+    """Scores of photos, and their means. `rows` holds the scores of each photo by name, in order."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
 
     @property
     def images(self) -> int:
-        """How many photos were seen."""
+        """Number of photos that were added."""
         return len(self.rows)
 
     def results(self) -> Iterator[tuple[str, float]]:
-        """Yield each score's mean over the photos. ValueError: no photos were seen."""
+        """Yield the mean of each score over the photos. ValueError: no photos were added."""
         if not self.rows:
-            raise ValueError("There is nothing to say about no images: feed update first.")
+            raise ValueError("There are no images to measure; call update first.")
         for name in self.rows[0]:
             yield name, sum(row[name] for row in self.rows) / len(self.rows)
 
 
 class EnhancementMetrics(PhotoMetrics):
-    """Compares photos with their truth.
+    """Compares photos with their ground truth.
 
-    psnr: in dB. ssim: at most 1. brightness_error: difference of the two means, in [0, 1].
+    psnr: in dB. ssim: at most 1. brightness_error: absolute difference of the means, in [0, 1].
     """
 
     def update(self, output: Pixels, truth: Pixels) -> None:
-        """Add a photo. Both: H x W x 3, uint8 or uint16."""
+        """Add a photo. output, truth: H x W x 3, uint8 or uint16."""
         a, b = to_uint8(output), to_uint8(truth)
         brightness_error = abs(a.mean(dtype=np.float64) - b.mean(dtype=np.float64)) / 255
         self.rows.append({"psnr": psnr(a, b), "ssim": ssim(a, b), "brightness_error": float(brightness_error)})
 
 
 class NoReferenceMetrics(PhotoMetrics):
-    """Scores photos before and after, without a truth: PIQE, 0 (best) to 100. Unavailable: pypiqe is not installed.
+    """Scores photos before and after by PIQE, 0 (best) to 100. Unavailable: pypiqe is not installed.
 
     Venkatanath et al. 2015, Blind Image Quality Evaluation Using Perception Based Features
     (https://doi.org/10.1109/NCC.2015.7084843).
@@ -74,11 +74,11 @@ class NoReferenceMetrics(PhotoMetrics):
         self._piqe = piqe
 
     def update(self, before: Pixels, after: Pixels) -> None:
-        """Add a photo and what was made of it, H x W x 3, uint8 or uint16."""
+        """Add a photo and its enhanced version, H x W x 3, uint8 or uint16."""
         self.rows.append({"piqe_before": self._score(before), "piqe_after": self._score(after)})
 
     def _score(self, pixels: Pixels) -> float:
-        # A black photo makes it divide nothing by nothing, and has the worst score all the same.
+        # For a black photo it divides 0 by 0, and still returns the worst score.
         with np.errstate(invalid="ignore"):
             return float(self._piqe(np.ascontiguousarray(to_uint8(pixels)[..., ::-1]))[0])
 
@@ -90,12 +90,12 @@ def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
 
 @opencv_memory_errors()
 def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """Return the structural similarity of two photos, H x W x 3: Wang et al. 2004, each channel by itself.
+    """Return the structural similarity of two photos, H x W x 3 (Wang et al. 2004), the mean over the channels.
 
-    A Gaussian window around every pixel, the photo mirrored at its border with the edge repeated. (Kornia's
-    does not repeat it: up to 0.004 of difference in a photo of 24 x 24 pixels. torchmetrics' leaves the border out.)
+    A Gaussian window is laid around every pixel; at the border the photo is mirrored with the edge repeated. (Kornia
+    does not repeat it, a difference of up to 0.004 in a photo of 24 x 24 pixels; torchmetrics ignores the border.)
     """
-    # By channel, for each takes ten maps of float32 at once.
+    # One channel at a time, as each needs ten float32 maps.
     return float(np.mean([_ssim_map(a[..., c], b[..., c]).mean(dtype=np.float64) for c in range(a.shape[2])]))
 
 

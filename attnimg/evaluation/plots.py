@@ -1,6 +1,6 @@
-"""The two pictures of a classifier: what it takes for what, and whether its scores can be believed.
+"""Plots of confusion and of calibration.
 
-They are drawn by matplotlib (extra `train`) on its own canvas: no display, no window, no global state.
+Matplotlib (extra `train`) draws them on its own canvas: no display, no window, no global state.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from attnimg.evaluation.calibration import Reliability
 
 INK, GRAY, BLUE, RED = "#222222", "#8a8a8a", "#3b6ea8", "#c1443c"
 LEGIBLE = 250
-"""As many classes have their labels drawn; more are numbered."""
+"""Most classes whose labels are drawn; with more, the axes have none."""
 
 
 def draw_confusion(path: Path, confusion: Tensor, labels: Sequence[str], pairs: int = 15) -> Path:
-    """Draw the confusion matrix as shares of each true class, and beside it the `pairs` most frequent confusions.
+    """Draw the confusion matrix as shares of each true class, and the `pairs` most frequent confusions.
 
-    confusion: K x K counts, true class by row; labels: K. The color scale is perceptually uniform and always [0, 1];
-    it follows the square root, so that one image of fifty is seen. Returns the path. Unavailable: no matplotlib.
+    confusion: K x K counts, true class by row. labels: K. The color scale is perceptually uniform and always [0, 1]; it
+    follows the square root, so that one image of fifty is visible. Returns the path. Unavailable: no matplotlib.
     """
     classes = len(labels)
     names = [_plain(label) for label in labels]
-    # All lengths are inches: only so has a cell the same size, and a label room, whatever the number of classes.
+    # All lengths are inches, so that cells have the same size and labels have room for any number of classes.
     side = max(4.0, min(8.0, 0.3 * classes), 0.085 * min(classes, LEGIBLE))
     size = min(9.0, 0.8 * 72 * side / classes)  # points
     margin = 0.4 + 0.24 * size
@@ -43,7 +43,7 @@ def draw_confusion(path: Path, confusion: Tensor, labels: Sequence[str], pairs: 
     shares = confusion.double() / confusion.sum(1, keepdim=True).clamp(min=1)
     image = matrix.imshow(shares.numpy(), cmap="viridis", norm=PowerNorm(0.5, 0, 1), interpolation="nearest")
     matrix.set(xlabel="predicted", ylabel="true")
-    matrix.set_title("Share of each true class that is taken for …", loc="left")
+    matrix.set_title("Share of each true class that is predicted as …", loc="left")
     if classes <= LEGIBLE:
         matrix.set_xticks(range(classes), names, rotation=90, fontsize=size, parse_math=False)
         matrix.set_yticks(range(classes), names, fontsize=size, parse_math=False)
@@ -73,7 +73,7 @@ def _draw_pairs(axes: Any, confusion: Tensor, names: Sequence[str], pairs: int) 
 
 
 def draw_reliability(path: Path, table: Reliability) -> Path:
-    """Draw accuracy over confidence and how the images spread over it. Returns the path. Unavailable: no matplotlib."""
+    """Draw accuracy and the number of images over confidence. Return the path. Unavailable: matplotlib is missing."""
     figure = _figure(5.6, 6.4)
     figure.set_layout_engine("constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
@@ -84,14 +84,14 @@ def draw_reliability(path: Path, table: Reliability) -> Path:
     above.bar(middles, accuracy, width, color=BLUE, edgecolor="white", label="accuracy")
     gaps = [row.confidence - row.accuracy for row in rows]
     above.bar(middles, gaps, width / 2, accuracy, color=RED, alpha=0.55, label="gap to mean confidence")
-    above.plot([0, 1], [0, 1], "--", color=INK, linewidth=1, label="scores that can be believed")
+    above.plot([0, 1], [0, 1], "--", color=INK, linewidth=1, label="perfect calibration")
     above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
     above.set_title(f"Expected calibration error {100 * table.error():.1f} %", loc="left")
     above.legend(loc="upper left", frameon=False, fontsize=9)
 
     images = int(table.count.sum())
     below.bar(middles, [row.count / images for row in rows], width, color=GRAY, edgecolor="white")
-    below.set(xlabel="confidence: the score of the label that was given", ylabel=f"share of\n{images:,} images")
+    below.set(xlabel="confidence: score of the predicted label", ylabel=f"share of\n{images:,} images")
     for axes in (above, below):
         axes.spines[["top", "right"]].set_visible(False)
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
@@ -105,7 +105,7 @@ def _figure(width: float, height: float) -> Any:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise Unavailable("Pictures need matplotlib. Install it with: pip install 'attnimg[train]'") from error
+        raise Unavailable("Plots need matplotlib. Install it with: pip install 'attnimg[train]'") from error
     figure = Figure((width, height), dpi=110)
     FigureCanvasAgg(figure)
     return figure

@@ -1,4 +1,4 @@
-"""The files that an evaluation leaves: tables for programs, pictures for people."""
+"""The files of an evaluation: tables and plots."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from attnimg.evaluation.segmentation import SegmentationMetrics
 
 
 class Metrics(Protocol):
-    """What has measured images."""
+    """Metrics to which images were added."""
 
     @property
     def images(self) -> int:
-        """How many images were seen."""
+        """Number of images that were added."""
         ...
 
     def results(self) -> Iterator[tuple[str, float]]:
@@ -30,9 +30,9 @@ class Metrics(Protocol):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model was measured to be worth.
+    """The measures of a model on a data set.
 
-    dataset: the measured images, in words. write_details: writes what lies behind the results into a folder.
+    dataset: the measured images, in words. write_details: writes tables and plots into a folder; returns their paths.
     """
 
     metrics: Metrics
@@ -41,15 +41,15 @@ class Evaluation:
 
     @property
     def results(self) -> dict[str, float]:
-        """The number of images, and each result. ValueError: nothing was seen."""
+        """The number of images, and each result by name. ValueError: no images were added."""
         return {"images": self.metrics.images, **dict(self.metrics.results())}
 
     def write(self, folder: Path, **about: str) -> list[Path]:
         """Write metrics.json and the details; return their paths.
 
-        folder: made when it is not there; files of these names are replaced. about: further keys of metrics.json.
-        ValueError: nothing was seen, or a result is no number. Unavailable: matplotlib is missing; the tables are
-        written all the same.
+        folder: created if missing; files of these names are replaced. about: further keys of metrics.json. ValueError:
+        no images were added, or a result is NaN or infinite. Unavailable: matplotlib is missing; the tables are written
+        nevertheless.
         """
         text = json.dumps({**about, **self.results}, indent=2, allow_nan=False)
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,8 +61,9 @@ class Evaluation:
 def write_classes(folder: Path, metrics: ClassificationMetrics, classes: Mapping[str, str]) -> list[Path]:
     """Write per-class.csv, confusion.csv, confusion.png and calibration.png; return their paths.
 
-    classes: id to label, in the order of the class indices. CSV is UTF-8 with a header row. In per-class.csv a value is
-    empty where none exists: the precision of a class that was never predicted, the recall of one without images.
+    classes: labels by id, in the order of the class indices. CSV files are UTF-8 with a header row. In per-class.csv a
+    value is empty if it is undefined: the precision of a class that was never predicted, the recall of a class without
+    images.
     """
     ids, labels, confusion = list(classes), list(classes.values()), metrics.confusion.tolist()
     columns = zip(ids, labels, map(sum, confusion), *(v.tolist() for v in metrics.per_class()), strict=True)
@@ -75,15 +76,15 @@ def write_classes(folder: Path, metrics: ClassificationMetrics, classes: Mapping
 
 
 def write_photos(folder: Path, metrics: PhotoMetrics, names: Sequence[str]) -> list[Path]:
-    """Write per-image.csv, a row of scores for each of `names`; return its path."""
+    """Write per-image.csv, one row of scores per photo; return its path. names: of the photos."""
     rows = ([name, *row.values()] for name, row in zip(names, metrics.rows, strict=True))
     return [_write_csv(folder / "per-image.csv", ("name", *metrics.rows[0]), rows)]
 
 
 def write_masks(folder: Path, metrics: SegmentationMetrics) -> list[Path]:
-    """Write per-class.csv, confusion.csv and confusion.png, which count pixels; return their paths.
+    """Write per-class.csv, confusion.csv and confusion.png, counted in pixels; return their paths.
 
-    In per-class.csv a value is empty where none exists.
+    In per-class.csv a value is empty if it is undefined.
     """
     labels, confusion = metrics.labels, metrics.confusion.tolist()
     measures = (values.tolist() for values in (metrics.iou(), metrics.boundary_f()))
@@ -101,7 +102,7 @@ def _write_confusion(folder: Path, key: str, names: Sequence[str], confusion: It
 
 
 def _write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> Path:
-    # An id may be a folder's name that is not UTF-8; its bytes are shown escaped, as in the records.
+    # An id may be a folder's name that is not UTF-8; its bytes are escaped, as in the records.
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header)

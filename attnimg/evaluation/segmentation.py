@@ -1,8 +1,8 @@
-"""What a segmenter is worth: fed mask after mask, it yields (name, value) at the end.
+"""Metrics of segmenters: masks are added one by one, and (name, value) pairs are yielded at the end.
 
-Intersection over union, of pixels counted over all photos, is the field's figure. It hardly sees whether outlines are
-where they ought to be, which the boundary F-score tells (Csurka et al. 2013, What is a good evaluation measure for
-semantic segmentation?, https://doi.org/10.5244/C.27.32).
+Intersection over union, of pixels counted over all photos, is the usual measure. It hardly depends on the accuracy of
+outlines. The boundary F-score measures these (Csurka et al. 2013, What is a good evaluation measure for semantic
+segmentation?, https://doi.org/10.5244/C.27.32).
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from torch import Tensor
 from attnimg.labels import VOID
 from attnimg.masks.mask import Mask
 
-TOLERANCE = 0.0075  # of the photo's diagonal, as in the paper: how far an outline may be from where it belongs
+TOLERANCE = 0.0075  # of the photo's diagonal, as in the paper: accepted error of an outline
 
 
 class SegmentationMetrics:
     """Counts pixels by true and predicted class.
 
-    labels: of the K classes. outlines: whether to score these too, which takes longer than all else. `confusion` is
-    K x K int64 pixels, the true class by row, the predicted one by column; void pixels are left out of account.
+    labels: of the K classes. outlines: whether outlines are scored too, which takes longer than everything else.
+    `confusion` is K x K int64 pixels, the true class by row, the predicted one by column; void pixels are ignored.
     """
 
     def __init__(self, labels: Sequence[str], *, outlines: bool = False) -> None:
@@ -35,7 +35,7 @@ class SegmentationMetrics:
         self._scores: list[list[float]] = [[] for _ in labels]
 
     def update(self, predicted: Mask, truth: Mask) -> None:
-        """Add a photo. Both: H x W uint8 of class ids; truth may hold `VOID`."""
+        """Add a photo. predicted, truth: H x W uint8 of class ids; truth may hold `VOID`."""
         classes, judged = len(self.labels), truth != VOID
         places = truth[judged].astype(np.int64) * classes + predicted[judged]
         self.confusion += torch.from_numpy(np.bincount(places, minlength=classes**2).reshape(classes, classes))
@@ -45,22 +45,22 @@ class SegmentationMetrics:
                 self._scores[class_].append(score)
 
     def iou(self) -> Tensor:
-        """Return intersection over union of each class, K, in [0, 1]; NaN for one neither true nor predicted."""
+        """Return the intersection over union of each class, K, in [0, 1]; NaN if it is neither true nor predicted."""
         right = self.confusion.diagonal().double()
         return right / (self.confusion.sum(0) + self.confusion.sum(1) - right)
 
     def boundary_f(self) -> Tensor:
-        """Return each class's boundary F-score, K, in [0, 1]: the mean over photos; NaN for one without outlines."""
+        """Return the boundary F-score of each class, K, in [0, 1]: the mean over photos; NaN without outlines."""
         return torch.tensor([np.mean(s) if s else np.nan for s in self._scores], dtype=torch.float64)
 
     def results(self) -> Iterator[tuple[str, float]]:
         """Yield miou, pixel_accuracy and, with outlines, boundary_f and each class's iou: fractions in [0, 1].
 
-        Means are over the classes that occur, in truth or prediction; what no class has is not yielded. ValueError: no
-        pixel was judged.
+        Means are over the classes that occur, in truth or prediction; NaN values are not yielded. ValueError: there are
+        no pixels that are not void.
         """
         if not self.confusion.any():
-            raise ValueError("There is nothing to say about no pixels: feed update first.")
+            raise ValueError("There are no pixels to measure; call update first.")
         iou = self.iou()
         yield "miou", float(iou.nanmean())
         yield "pixel_accuracy", int(self.confusion.trace()) / int(self.confusion.sum())
@@ -73,8 +73,9 @@ class SegmentationMetrics:
 def score_outlines(predicted: Mask, truth: Mask) -> dict[int, float]:
     """Return the boundary F-score, in [0, 1], of each class that has an outline in either mask.
 
-    Both: H x W of class ids, `VOID` at the same places. Precision is the share of the predicted outline that lies
-    within `TOLERANCE` of the true one, recall that of the true one so near the predicted one; F is 2PR / (P + R).
+    predicted, truth: H x W of class ids, `VOID` at the same pixels. Precision is the share of the predicted outline
+    that lies within `TOLERANCE` of the true one, recall the share of the true outline that lies within `TOLERANCE` of
+    the predicted one. F is 2PR / (P + R).
     """
     reach = TOLERANCE * float(np.hypot(*truth.shape))
     ours, theirs = find_outlines(predicted), find_outlines(truth)
@@ -87,7 +88,7 @@ def score_outlines(predicted: Mask, truth: Mask) -> dict[int, float]:
 
 
 def find_outlines(mask: Mask) -> NDArray[np.bool_]:
-    """Tell of each pixel whether it belongs to a class and one of its four neighbors to another."""
+    """Return for each pixel whether it belongs to a class and one of its four neighbors to another class."""
     outlines = np.zeros(mask.shape, bool)
     for ahead, behind in (
         ((slice(1, None),), (slice(None, -1),)),

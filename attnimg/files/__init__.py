@@ -1,1 +1,1 @@
-"""Paths and bytes: find inputs, name outputs, write files. Standard library only."""
+"""Paths and bytes: find inputs, name outputs, write files. It needs the standard library only."""

@@ -1,4 +1,4 @@
-"""Find the inputs of a command, in order, while it already works on the first ones (docs/contract.md, C1)."""
+"""Iterate over the inputs of a command, in order, so that work begins before the search ends (docs/contract.md, C1)."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ def find(
     nul: bool = False,
     stdin: BinaryIO | None = None,
 ) -> Iterator[Source]:
-    """Yield the sources of files, folders, patterns and `-`, then of a list; each input's sorted by path.
+    """Yield the sources of files, folders, patterns and `-`, then those of a list; for each input sorted by path.
 
-    walker: decides which files count; default `Walker()`. from_file: a file of paths, or `-`; one path per line, or
-    NUL-separated with `nul`; lines are literal and streamed. stdin: replaces the process's own.
+    walker: rules for accepting files; default `Walker()`. from_file: a file that lists paths, or `-` for stdin. Listed
+    paths are literal, and are taken as they are written. nul: whether NULs separate them, instead of newlines. stdin:
+    stream in place of the process's own.
 
     Raises UsageError if the list cannot be read. An unusable input is a source with an error.
     """
@@ -47,17 +48,17 @@ def find(
 
 
 def _read_list(path: str | None, stdin: BinaryIO, separator: bytes) -> Iterator[bytes]:
-    """Return the lines of a list. An unreadable list raises at once, before any image is found."""
+    """Return the lines of a list. Raises UsageError at once, not when the first line is taken."""
     if path is None:
         return iter(())
     try:
         stream: BinaryIO = stdin if path == "-" else FileIO(path)
-        # Available bytes rather than a full buffer: a line counts as soon as it is written.
+        # `read1` returns available bytes rather than a full buffer: a line counts as soon as it is written.
         read = getattr(stream, "read1", stream.read)
         first = b"" if path == "-" else read(CHUNK)
     except OSError as error:
         raise UsageError(
-            f"The list {path} cannot be read: {error.strerror}. Name a file of paths, or - for stdin."
+            f"The list {path} cannot be read: {error.strerror}. Give a file that lists paths, or - for stdin."
         ) from error
     return _split(chain([first] if first else [], iter(partial(read, CHUNK), b"")), separator)
 

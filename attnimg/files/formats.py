@@ -8,51 +8,53 @@ from importlib.util import find_spec
 from pathlib import Path
 
 DEFAULT_QUALITY = 95
-"""Of JPEG, WebP, AVIF and HEIF, 1 to 100."""
+"""Quality of JPEG, WebP, AVIF and HEIF, 1 to 100."""
 
 HEAD = 64
-"""Bytes from a file's start that `sniff` needs."""
+"""Number of bytes at a file's start that `sniff` needs."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """An image format, named as in Pillow.
+    """Properties of an image format.
 
-    extensions: the first is given to new files; empty if the format is only read. read_extensions: further ones that
-    are read, and replaced by the first when written. spaces: color spaces of the ICC profiles that it holds. gray:
-    whether it holds one channel. deep: whether it holds 16 bits per channel. longest: largest side in pixels, by the
-    format or by the libraries that read it (libpng, libavif). package: module that reads and writes it, if an extra.
+    extensions: those of written files, the first one for new names; empty for a format that is only read.
+    read_extensions: further extensions that are read. spaces: color spaces of the ICC profiles that it holds. gray:
+    whether it holds a single channel. sixteen_bit: whether it holds 16 bits per channel. longest: largest side in
+    pixels, a limit of the format or of the libraries that read it (libpng, libavif). package: module of an extra that
+    reads and writes it, if Pillow does not.
     """
 
     extensions: tuple[str, ...] = ()
     read_extensions: tuple[str, ...] = ()
     spaces: tuple[str, ...] = ("RGB",)
     gray: bool = False
-    deep: bool = False
+    sixteen_bit: bool = False
     longest: int = 2**31 - 1
     package: str | None = None
 
     @property
     def is_written(self) -> bool:
-        """Whether files of this format can be written here."""
+        """Whether this installation can write the format."""
         return bool(self.extensions) and (self.package is None or find_spec(self.package) is not None)
 
 
 FORMATS = {
     "JPEG": Format((".jpg", ".jpeg", ".jpe", ".jfif"), (".mpo",), ("GRAY", "RGB", "CMYK"), gray=True, longest=65_500),
-    "PNG": Format((".png",), (".apng",), ("GRAY", "RGB"), gray=True, deep=True, longest=1_000_000),
+    "PNG": Format((".png",), (".apng",), ("GRAY", "RGB"), gray=True, sixteen_bit=True, longest=1_000_000),
     "WEBP": Format((".webp",), longest=16_383),
     "AVIF": Format((".avif",), longest=32_768),
-    "TIFF": Format((".tif", ".tiff"), (), ("GRAY", "RGB", "CMYK"), gray=True, deep=True),
+    "TIFF": Format((".tif", ".tiff"), (), ("GRAY", "RGB", "CMYK"), gray=True, sixteen_bit=True),
     "BMP": Format((".bmp", ".dib"), (), (), gray=True),
     "HEIF": Format((".heic", ".heif", ".hif"), package="pillow_heif"),
     "GIF": Format((), (".gif",)),
 }
+"""By their names in Pillow."""
 
 VIDEO_CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi"}
-"""Extensions of the videos that are read and written, and FFmpeg's names of their containers."""
+"""Extensions of the videos that are read and written, with FFmpeg's names of their containers."""
 
-_RAW_EXTENSIONS = (  # of cameras; most are TIFFs whose first picture is a preview
+_RAW_EXTENSIONS = (  # of cameras; most such files are TIFFs whose first image is a preview
     *(".3fr", ".arw", ".cr2", ".cr3", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw"),
     *(".orf", ".pef", ".raf", ".rw2", ".sr2", ".srf", ".srw", ".x3f"),
 )
@@ -74,7 +76,7 @@ _BRANDS = {"AVIF": {b"avif", b"avis"}, "HEIF": {b"heic", b"heix", b"heim", b"hei
 
 
 def sniff(head: bytes) -> str | None:
-    """Return the format that a file's first `HEAD` bytes announce, a key of `FORMATS`, or None."""
+    """Return the format of a file by its first `HEAD` bytes, a key of `FORMATS`, or None."""
     for signature, name in _SIGNATURES.items():
         if head.startswith(signature):
             return name
@@ -92,7 +94,7 @@ def sniff(head: bytes) -> str | None:
 
 
 def sniff_file(path: str | Path) -> str | None:
-    """Return the format that a file's content announces, or None; also if it cannot be read."""
+    """Return the format of a file by its content; None also for a file that cannot be read."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - any bytes
             return sniff(file.read(HEAD))
@@ -101,33 +103,33 @@ def sniff_file(path: str | Path) -> str | None:
 
 
 def output_format(name: str) -> str:
-    """Return the format in which an image that came as another is written: the same, or PNG if that is only read."""
+    """Return the format in which an image of the named format is written: the same, or PNG if it cannot be."""
     return name if name in FORMATS and FORMATS[name].is_written else "PNG"
 
 
 def format_of(path: str | Path) -> str | None:
-    """Return the format that is written under a path's extension, or None."""
+    """Return the format that can be written under the path's extension, or None."""
     extension = os.path.splitext(path)[1].lower()  # noqa: PTH122 - any bytes
     return next((name for name, known in FORMATS.items() if extension in known.extensions and known.is_written), None)
 
 
 def extension_of(name: str, path: str | Path = "") -> str:
-    """Return the path's own extension, as it is spelled, if it is one of the format's; else the format's first."""
+    """Return the path's extension as spelled, if the format has it; else the first one of the format."""
     extension = os.path.splitext(path)[1]  # noqa: PTH122 - any bytes
     known = FORMATS[name].extensions
     return extension if extension.lower() in known else known[0]
 
 
 def has_image_extension(path: str | Path) -> bool:
-    """Whether the path ends in an image's extension, in upper or lower case."""
+    """Whether the path has the extension of an image, in upper or lower case."""
     return os.fspath(path).lower().endswith(_IMAGE_EXTENSIONS)
 
 
 def has_video_extension(path: str | Path) -> bool:
-    """Whether the path ends in a video's extension. The content would not do: containers may hold sound alone."""
+    """Whether the path has the extension of a video. Content does not decide, as a container may hold only sound."""
     return os.fspath(path).lower().endswith(_VIDEO_EXTENSIONS)
 
 
 def has_raw_extension(path: str | Path) -> bool:
-    """Whether the path ends in the extension of a camera's raw file, which is not read."""
+    """Whether the path has the extension of a camera's raw file. Such files are not read."""
     return os.fspath(path).lower().endswith(_RAW_EXTENSIONS)

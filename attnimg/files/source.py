@@ -1,4 +1,4 @@
-"""One input: its path, its kind, and what is known of it before it is decoded."""
+"""An input: its path, its kind, and the facts that are known before decoding."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Kind = Literal["image", "video"]
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What an image's header tells.
+    """Facts from the header of an image.
 
-    format: a key of `formats.FORMATS`; "" if the content is unknown or unreadable; None for a pipe or device, whose
-    bytes can be read only once. pixels: width times height, or None if unknown.
+    format: a key of `formats.FORMATS`; "" for unknown or unreadable content; None for a pipe or device, whose bytes can
+    be read only once. pixels: width times height, or None if unknown.
     """
 
     format: str | None
@@ -27,10 +27,10 @@ class Probe:
 class Source:
     """One input.
 
-    path: as shown; made by `os.fsdecode`, so that any bytes survive. `-` is stdin.
-    relative: path of its outputs below the output folder; one that begins with `..` is refused when it is named.
-    data: the file's bytes, if it came on stdin. error: what is already known to be wrong with it. kind: decided when it
-    is found. probe: filled in when the image is admitted to a stream.
+    path: the path as shown, from `os.fsdecode`, so that any bytes survive; `-` for stdin. relative: the path of its
+    outputs below the output folder; `OutputNames` refuses one that begins with `..`. data: bytes of an image from
+    stdin. error: reason why it cannot be read, if the search found one. kind: decided by the search. probe: facts from
+    its header, filled in when the image enters a stream.
     """
 
     path: str
@@ -43,6 +43,6 @@ class Source:
 
 @dataclass(slots=True)
 class Counts:
-    """Files that a search left out: in folders, those that are no images, and links to folders."""
+    """Number of files that a search skipped: files in folders that are not images, and links to folders."""
 
     passed_over: int = 0

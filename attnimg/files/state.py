@@ -1,4 +1,4 @@
-"""The size and modification time of a file, by which a change is noticed; and its SHA-256."""
+"""Detect changes of a file by its size and modification time, or by its SHA-256."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from attnimg.files.source import Source
 
 @dataclass(frozen=True, slots=True)
 class FileStamp:
-    """size: in bytes. modified: time of the last write, in ns since 1970."""
+    """Size and modification time of a file. size: bytes. modified: ns since 1970."""
 
     size: int
     modified: int
 
     @classmethod
     def of(cls, source: Source) -> Self | None:
-        """Return a source's stamp; None if it came on stdin or cannot be reached."""
+        """Return the stamp of a source; None for stdin, or if the file cannot be reached."""
         if source.data is not None:
             return None
         try:
@@ -43,7 +43,7 @@ class FileStamp:
 
 def changed_error() -> ImageError:
     """Return the error of a file that changed while it was read."""
-    return ImageError("unreadable", "It changed while it was read. Run again when no program writes to it.")
+    return ImageError("unreadable", "It changed while it was read. Run the command again when no program writes to it.")
 
 
 def sha256(path: str | Path) -> str:
@@ -53,7 +53,7 @@ def sha256(path: str | Path) -> str:
 
 
 def fingerprint(path: str) -> dict[str, Any]:
-    """Return a file's path, size and SHA-256, as JSON values; the path alone if it cannot be read."""
+    """Return path, size and SHA-256 of a file as JSON values; the path alone if the file cannot be read."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - any bytes
             digest = file_digest(file, "sha256").hexdigest()

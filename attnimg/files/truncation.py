@@ -1,6 +1,6 @@
-"""Whether a video's file is all there: what its container announces, against the bytes that it has.
+"""Detect truncated videos: compare the sizes in the container's headers with the size of the file.
 
-Known at once, where decoding would take hours to come to the cut; and decoders often pass over what is missing.
+This takes no time. Decoding would take hours to reach the cut, and decoders often conceal missing data.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-SLACK = 8  # bytes that a file may lack, for some writers count a header twice
+SLACK = 8  # bytes that may be missing, because some writers count a header twice
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
 def is_cut_short(path: Path) -> bool:
-    """Tell whether an MP4, MOV, AVI or MKV file ends before its container does. OSError: it cannot be read."""
+    """Whether an MP4, MOV, AVI or MKV file ends before its container does. Raises OSError."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         head = _read(file, 0, 4)
@@ -24,19 +24,22 @@ def is_cut_short(path: Path) -> bool:
 
 
 def _ends_of_boxes(file: BinaryIO) -> Iterator[int]:
-    """ISO/IEC 14496-12, 4.2: size and kind. A size of 1 is followed by a longer one, 0 means to the end of the file."""
+    """Yield the ends of the main boxes of an MP4 or MOV.
+
+    ISO/IEC 14496-12, 4.2: size and kind. A size of 1 stands for a longer one behind the kind, 0 for the file's rest.
+    """
     at = 0
     while len(head := _read(file, at, 16)) >= 8:
         size = int.from_bytes(head[8:16] if head[:4] == b"\0\0\0\1" else head[:4], "big")
         if size < 8:
             return
         at += size
-        if head[4:8] in (b"moov", b"mdat", b"moof"):  # what follows them may be a camera's own, and no box
+        if head[4:8] in (b"moov", b"mdat", b"moof"):  # cameras append data of their own that are not boxes
             yield at
 
 
 def _ends_of_riff(file: BinaryIO) -> Iterator[int]:
-    """OpenDML AVI 1.02: a long file is several RIFF chunks. Recordings that were cut off have a size of 0."""
+    """Yield the ends of an AVI's RIFF chunks. OpenDML AVI 1.02: long files have several; unfinished ones say 0."""
     at = 0
     while (head := _read(file, at, 8))[:4] == b"RIFF":
         at += 8 + int.from_bytes(head[4:8], "little")
@@ -44,7 +47,10 @@ def _ends_of_riff(file: BinaryIO) -> Iterator[int]:
 
 
 def _ends_of_matroska(file: BinaryIO) -> Iterator[int]:
-    """RFC 8794, 4 and 5: the first byte's leading zeros tell a size's length; all ones mean that it is not known."""
+    """Yield the ends of an MKV's header and segment.
+
+    RFC 8794, 4 and 5: the leading zeros of the first byte give the length of the size; all ones mean an unknown size.
+    """
     at = 0
     for element in (_EBML, _SEGMENT):
         head = _read(file, at, 12)

@@ -1,7 +1,7 @@
-"""Walk folders, patterns and lists, and accept the files that count as inputs (docs/contract.md, C1).
+"""Walk folders, patterns and lists, and accept the files that are inputs (docs/contract.md, C1).
 
-As in `find` and ripgrep, hidden files are skipped and links to files are followed. Links to folders are followed only
-if named, so that loops end and no image comes twice.
+As in ripgrep, hidden files are skipped. Links to files are followed. Links to folders are followed only if the command
+names them, so that loops end and no image comes twice.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from attnimg.files.source import Counts, Source
 
 
 class Entry(NamedTuple):
-    """A file below a folder, not yet examined; or, with an error, a folder that cannot be listed."""
+    """A file below a folder, before it is examined; with an error, a folder that cannot be listed."""
 
     path: str
     relative: PurePath
@@ -30,14 +30,14 @@ class Entry(NamedTuple):
 
 @dataclass(slots=True)
 class Walker:
-    """Finds the sources of one search.
+    """Rules of one search, and the search itself.
 
-    recursive: whether to descend into subfolders. videos: whether videos in folders count; a named file always counts.
-    exclude: shell patterns of files and folders to leave out, matched against the name and the path below the input.
-    outputs: folders that are not searched, because they fill up meanwhile. root: if given, `Source.relative` is the
-    path below this folder. Otherwise it is the path below the folder, for a folder's images; the name, for a named
-    file; the path below the fixed part, for a pattern's matches; the path itself, for a listed file (without a leading
-    slash, as in tar). counts: updated during the search.
+    recursive: whether to descend into subfolders. videos: whether to accept videos in folders; named ones always are.
+    exclude: shell patterns of files and folders to skip, matched against the name and the path below the input.
+    outputs: output folders, which are not searched. root: folder below which `Source.relative` starts. Without it,
+    `relative` is the path below the folder for images in a folder; the name for a named file; the path below the fixed
+    part for matches of a pattern; the path itself, without the leading slash, for a listed file. counts: updated during
+    the search.
     """
 
     recursive: bool = True
@@ -52,9 +52,9 @@ class Walker:
         self.outputs = [Path(os.path.realpath(output)) for output in self.outputs]
 
     def split_inputs(self, named: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Split named paths into those to search and output folders, which a pattern such as `*` names as well.
+        """Split named paths into inputs and output folders: a shell's `*` names the latter, too.
 
-        If all are output folders, all are searched.
+        If all are output folders, all are inputs.
         """
         inside = [path for path in named if Path(path).is_dir() and Path(os.path.realpath(path)) in self.outputs]
         if len(inside) == len(named):
@@ -68,7 +68,7 @@ class Walker:
         return self._look(path, file=PurePath(PurePath(path).name), folder=PurePath())
 
     def expand_listed(self, path: str) -> Iterator[Source]:
-        """Yield the sources of a path from a list. Dots are resolved as text: `a/../b.jpg` becomes `b.jpg`."""
+        """Yield the sources of a path from a list. Dots are resolved in the text: `a/../b.jpg` becomes `b.jpg`."""
         relative = PurePath(os.path.normpath(path))
         relative = relative.relative_to(relative.anchor)
         return self._look(path, file=relative, folder=relative)
@@ -78,28 +78,28 @@ class Walker:
             return
         error = None
         try:
-            if stat.S_ISDIR(os.stat(path).st_mode):  # noqa: PTH116 - to pathlib the empty path is the current folder
+            if stat.S_ISDIR(os.stat(path).st_mode):  # noqa: PTH116 - pathlib takes "" for the current folder
                 yield from self._walk(path, folder)
                 return
         except (FileNotFoundError, NotADirectoryError):
             error = ImageError("missing", "There is no such file or folder. Check the path.")
         except ValueError:
-            error = ImageError("missing", "No path holds a NUL character. A list separated by NULs is read with -0.")
+            error = ImageError("missing", "The path contains a NUL. Use -0 for a list that is separated by NULs.")
         except OSError as reason:
-            error = ImageError("unreadable", f"It cannot be reached: {reason.strerror}. Check the path and the rights.")
+            error = ImageError("unreadable", f"It cannot be reached: {reason.strerror}. Check path and permissions.")
         yield self.source(path, file, error)
 
     def _match(self, pattern: str) -> Iterator[Source]:
         fixed = next(folder for folder in Path(pattern).parents if not glob.has_magic(os.fspath(folder)))
         try:
-            # pathlib's `**`, unlike the glob module's, follows no links to folders: loops end.
+            # Unlike that of the glob module, pathlib's `**` does not follow links to folders, so that loops end.
             matches = sorted(fixed.glob(os.fspath(Path(pattern).relative_to(fixed))), key=os.fspath)
         except ValueError as reason:
-            error = ImageError("missing", f"Nothing has this name, and it is no pattern: {reason}. Check the path.")
+            error = ImageError("missing", f"There is no such file, nor is it a pattern: {reason}. Check the path.")
             yield self.source(pattern, PurePath(pattern), error)
             return
         if not matches:
-            error = ImageError("missing", "Nothing has this name or matches it as a pattern. Check the path.")
+            error = ImageError("missing", "There is no such file, and nothing matches the pattern. Check the path.")
             yield self.source(pattern, PurePath(pattern), error)
         real, done = Path(os.path.realpath(fixed)), set[Path]()
         done.update(fixed / output.relative_to(real) for output in self.outputs if real in output.parents)
@@ -113,7 +113,7 @@ class Walker:
                 done.add(match)
                 yield from self._walk(path, relative)
             else:
-                # A pattern such as *.mp4 names videos.
+                # A pattern such as *.mp4 asks for videos.
                 yield from self._member(path, relative, videos=self.videos or has_video_extension(pattern))
 
     def _walk(self, folder: str, relative: PurePath) -> Iterator[Source]:
@@ -121,8 +121,8 @@ class Walker:
             yield from self.accept(entry)
 
     def list_files(self, folder: str, relative: PurePath) -> Iterator[Entry]:
-        """Yield the files below a folder, sorted by path, without hidden and excluded ones."""
-        # A stack, as folders may be nested deeper than Python's call stack; of names, to save memory in huge folders.
+        """Yield the files below a folder, sorted by path, except hidden and excluded ones."""
+        # A stack, because folders may be nested deeper than Python's calls; of names, to save memory in huge folders.
         pending = [(folder, relative, "")]
         while pending:
             path, relative, name = pending.pop()
@@ -138,13 +138,13 @@ class Walker:
                 with os.scandir(path) as listing:
                     names = sorted(map(_in_path_order, listing), reverse=True)
             except OSError as error:
-                reason = f"The folder cannot be listed: {error.strerror}. Check its rights."
+                reason = f"The folder cannot be listed: {error.strerror}. Check its permissions."
                 yield Entry(path, relative, ImageError("unreadable", reason))
                 continue
             pending += [(path, relative, name) for name in names]
 
     def list_below(self, folder: str, relative: PurePath, below: PurePath) -> Iterator[Entry]:
-        """Yield the entries of `list_files` at or below the path `below` of that folder, listing nothing else."""
+        """Yield those entries of `list_files` at or below the path `below`, without listing the rest of the folder."""
         path, is_folder = folder, True
         for part in below.parts:
             if not is_folder:
@@ -159,7 +159,7 @@ class Walker:
         yield from self.list_files(path, relative) if is_folder else (Entry(path, relative),)
 
     def accept(self, entry: Entry) -> Iterator[Source]:
-        """Yield the entry's source if it is an image, or a video that counts."""
+        """Yield the source of an entry if it is an image or an accepted video."""
         if entry.error:
             yield self.source(*entry)
         else:
@@ -174,24 +174,24 @@ class Walker:
         return self.recursive and not (self.outputs and Path(os.path.realpath(folder)) in self.outputs)
 
     def _member(self, path: str, relative: PurePath, *, videos: bool) -> Iterator[Source]:
-        """Yield the source of a file in a folder or pattern, unless it is neither an image nor a video that counts."""
+        """Yield the source of a file if it is an image or, with `videos`, a video; else count it as skipped."""
         if _is_image(path) or (videos and has_video_extension(path) and Path(path).is_file()):
             yield self.source(path, relative)
         else:
             self.counts.passed_over += 1
 
     def excludes(self, relative: PurePath) -> bool:
-        """Whether an exclude pattern matches this path below an input, or one of its folders."""
+        """Whether an exclude pattern matches a path below an input, or one of the path's folders."""
         return any(
             fnmatchcase(text, pattern)
             for pattern in self.exclude
             for part in (relative, *relative.parents)
-            if part.name not in ("", "..")  # not names; `.*` matches hidden files
+            if part.name not in ("", "..")  # these are no names, but `.*` would match them
             for text in (part.name, part.as_posix())
         )
 
     def source(self, path: str, relative: PurePath, error: ImageError | None = None) -> Source:
-        """Return the source of a path. relative: used unless `root` is set."""
+        """Return the source of a path. relative: its relative path, unless `root` is set."""
         if self.root is not None:
             relative = PurePath(os.path.relpath(path, self.root))
         is_video = error is None and has_video_extension(path) and not (Path(path).is_file() and sniff_file(path))
@@ -203,12 +203,12 @@ def _is_hidden(name: str) -> bool:
 
 
 def _in_path_order(entry: os.DirEntry[str]) -> str:
-    """Return an entry's name, a folder's with a slash, so that entries sort as the paths of their files do."""
+    """Return the name of an entry, with a slash for a folder, so that entries sort like the paths of their files."""
     return entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name
 
 
 def _is_image(path: str) -> bool:
-    """Whether a file is an image by its extension or content. A dead link called x.jpg counts: reading it will fail."""
+    """Whether a file is an image by extension or content. A dead link x.jpg is one, so that reading reports it."""
     try:
         mode = Path(path).stat().st_mode
     except OSError:

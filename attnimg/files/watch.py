@@ -1,8 +1,8 @@
-"""Follow folders: what is there at first, then each image that is added, as soon as it is whole.
+"""Watch folders: yield the images in them, then each new one as soon as it is completely written.
 
-The system's notices, by way of watchfiles, tell at once of most that is new. They do not tell of all: a busy system
-drops some, network file systems hardly send any, and names that are not UTF-8 break them off. So the folders are
-searched again from time to time as well, and `find`'s rules hold for both.
+The operating system's events (by watchfiles) report most new files at once, but not all: a busy system drops some,
+network file systems hardly send any, and a name that is not UTF-8 ends them. So the folders are also searched again
+from time to time, by the rules of `find`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import stat
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import NamedTuple
@@ -20,53 +20,61 @@ from attnimg.errors import ImageError, Unavailable, UsageError
 from attnimg.files.source import Source
 from attnimg.files.walk import Entry, Walker
 
-SETTLE = 2.0  # seconds after which a file that did not change is whole
-TICK = 0.1  # seconds between two looks
-AGAIN = 10.0  # seconds between two searches of the folders
-SHARE = 20  # times what a search took that the next one waits, so that huge folders cost 5 % of a core
+SETTLE = 2.0  # seconds without a change after which a file counts as complete
+TICK = 0.1  # seconds between two checks
+SEARCH_EVERY = 10.0  # seconds between two searches of the folders
+REST = 20  # pause after a search, in durations of that search: huge folders take at most 5 % of a core
 
 State = tuple[int, ...]
 
 
 def watch(
-    inputs: Iterable[str | bytes | os.PathLike[str]], walker: Walker | None = None, *, settle: float = SETTLE
+    inputs: Iterable[str | bytes | os.PathLike[str]],
+    walker: Walker | None = None,
+    *,
+    settle: float = SETTLE,
+    search_every: float = SEARCH_EVERY,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Source]:
-    """Yield what `find` yields of files and patterns, then of folders, and then follow these; arguments as there.
+    """Yield the sources of files, patterns and folders as `find` does, then those of new files in the folders.
 
-    A file counts when it is whole: renamed, linked or dated after it was last written to, or unchanged for `SETTLE`
-    and not empty. A program that pauses for longer within a file had better write under a hidden name, and rename. Each
-    path comes once, whatever becomes of it later, but a file that is gone before it was whole does not come. A folder
-    that is removed is an error of its own; with the last one the watch ends.
+    A new file is complete if it was renamed, linked or dated after the last write, or if it is not empty and has not
+    changed for `settle` seconds. A program that pauses for longer should write under a hidden name, and rename. Each
+    path comes once, even if the file changes later. A file that is removed before it is complete does not come. A
+    removed folder is an error of its own; the watch ends with the last one.
 
-    Raises at once UsageError: no input is a folder, or outputs would come to lie among the inputs and be taken for
-    such; Unavailable: watchfiles is not installed.
+    search_every: seconds between two searches. clock: returns seconds, like `time.monotonic`.
+
+    Raises at once UsageError: no input is a folder, or outputs would be found as new inputs; Unavailable: watchfiles is
+    not installed.
     """
     require()
     walker = walker or Walker()
     paths = [os.fsdecode(given) for given in inputs]
-    there = [path for path in paths if os.path.isdir(path)]  # noqa: PTH112 - to pathlib the empty path is one
+    there = [path for path in paths if os.path.isdir(path)]  # noqa: PTH112 - pathlib takes "" for a folder
     folders = [
         _Folder(path, os.path.realpath(path)) for path in there if not walker.excludes(PurePath(Path(path).name))
     ]
     if not folders:
-        raise UsageError("Only folders can be watched, and no input is one. Name the folder that images are added to.")
+        raise UsageError("Only folders can be watched, and no input is a folder. Give the folder that gets new images.")
     for folder, output in ((folder, output) for folder in folders for output in walker.outputs):
         place = output / walker.source(folder.path, PurePath()).relative
         if os.path.realpath(place) == folder.real:
-            raise UsageError(f"What is written to {folder.path} would be taken for new images. Name another folder.")
-    return _follow([path for path in paths if path not in there], folders, walker, settle)
+            raise UsageError(f"Outputs in {folder.path} would be taken for new images. Give another output folder.")
+    settling = _Settling(walker, settle, clock)
+    return _follow([path for path in paths if path not in there], folders, settling, search_every, clock)
 
 
 def require() -> None:
-    """Raise Unavailable where watchfiles is not installed."""
+    """Raise Unavailable if watchfiles is not installed."""
     try:
         import watchfiles  # noqa: F401
     except ImportError as error:
-        raise Unavailable("--watch takes an extra: pip install 'attnimg[watch]'.") from error
+        raise Unavailable("--watch needs an extra: pip install 'attnimg[watch]'.") from error
 
 
 class _Folder(NamedTuple):
-    """A watched folder: as given, and without links."""
+    """A watched folder. path: as given. real: without links."""
 
     path: str
     real: str
@@ -74,43 +82,45 @@ class _Folder(NamedTuple):
     def is_gone(self) -> bool:
         try:
             return not stat.S_ISDIR(Path(self.path).stat().st_mode)
-        except OSError as error:  # a network that is down may come back
+        except OSError as error:  # any other error may be a network that comes back
             return isinstance(error, FileNotFoundError | NotADirectoryError)
 
     def name(self, entry: Entry) -> str:
-        """Return the real path of an entry: by that it is known, through whichever folder it is found."""
+        """Return the real path of an entry: the same, even if it is found through several folders."""
         return f"{self.real}{os.sep}{entry.path[len(self.path) :].lstrip(os.sep)}"
 
 
-def _follow(named: list[str], folders: list[_Folder], walker: Walker, settle: float) -> Iterator[Source]:
+def _follow(
+    named: list[str], folders: list[_Folder], settling: _Settling, search_every: float, clock: Callable[[], float]
+) -> Iterator[Source]:
+    walker = settling.walker
     for path in named:
         yield from walker.expand(path)
     nowhere = PurePath()
-    settling = _Settling(walker, settle)
     notices = _notice([folder.real for folder in folders], walker.recursive)
-    next(notices)  # from here on nothing that is added goes unnoticed
+    next(notices)  # from here on the system reports new files
     for folder in folders:
         for entry in walker.list_files(folder.path, nowhere):
-            yield from settling.offer(folder.name(entry), entry, is_old_whole=True)
-    rested = time.monotonic()
-    due = rested + AGAIN
+            yield from settling.offer(folder.name(entry), entry, trusts_dates=True)
+    rested = clock()
+    due = rested + search_every
     for changed in notices:
         for folder in [folder for folder in folders if folder.is_gone()]:
             folders.remove(folder)
-            reason = "The watched folder is gone, and nothing more comes from it. Watch it again when it is back."
+            reason = "The watched folder was removed. Start the command again when it exists."
             yield walker.source(folder.path, nowhere, ImageError("missing", reason))
         if not folders:
             return
         if changed is None:
             due = rested
-        began = time.monotonic()
+        began = clock()
         if began >= due:
             found = [
                 (folder.name(entry), entry) for folder in folders for entry in walker.list_files(folder.path, nowhere)
             ]
-            ended = time.monotonic()
-            rested = ended + SHARE * (ended - began)
-            due = max(ended + AGAIN, rested)
+            ended = clock()
+            rested = ended + REST * (ended - began)
+            due = max(ended + search_every, rested)
         else:
             found = [
                 (folder.name(entry), entry)
@@ -125,13 +135,13 @@ def _follow(named: list[str], folders: list[_Folder], walker: Walker, settle: fl
 
 
 def _below(path: str, folder: str) -> PurePath | None:
-    """Return the path below the folder; None for what lies elsewhere, or is the folder itself."""
+    """Return the path below the folder; None for a path elsewhere, or the folder itself."""
     pure = PurePath(path)
     return pure.relative_to(folder) if PurePath(folder) in pure.parents else None
 
 
 def _notice(folders: list[str], recursive: bool) -> Iterator[set[str] | None]:
-    """Yield the paths that changed, every `TICK` or so; None first, and whenever some may have been missed."""
+    """Yield the changed paths about every `TICK`; None at first, and when events may have been lost."""
     import watchfiles
 
     while True:
@@ -144,14 +154,14 @@ def _notice(folders: list[str], recursive: bool) -> Iterator[set[str] | None]:
                 rust_timeout=round(1000 * TICK),
                 yield_on_timeout=True,
                 recursive=recursive,
-                ignore_permission_denied=True,  # and every other reason why a folder cannot be watched
+                ignore_permission_denied=True,  # which covers other reasons, too
             ):
                 paths = {path for _, path in changes}
                 yield None if is_fresh else paths
                 is_fresh = False
                 if not paths.isdisjoint(folders):
-                    break  # it may be another folder by now, which has yet to be watched
-        # A name that is not UTF-8, or no means of watching at all: then the folders are searched, and no more.
+                    break  # a new folder may have taken its place, and is not watched yet
+        # A name that is not UTF-8, or a system without events: only the searches remain.
         except (RuntimeError, OSError, UnicodeError):
             if is_fresh:
                 time.sleep(TICK)
@@ -160,7 +170,7 @@ def _notice(folders: list[str], recursive: bool) -> Iterator[set[str] | None]:
 
 @dataclass(slots=True)
 class _Waiting:
-    """A file that is not yet known to be whole: how it was last seen, and since when (`time.monotonic`)."""
+    """A file that may not be complete. since: time at which its state was last seen to change."""
 
     name: str
     entry: Entry
@@ -169,58 +179,60 @@ class _Waiting:
 
 
 class _Settling:
-    """Lets each file pass once, when it is whole."""
+    """Passes each file on once, when it is complete."""
 
-    def __init__(self, walker: Walker, seconds: float) -> None:
-        self._walker, self._seconds = walker, seconds
-        self._known: set[str] = set()  # those that passed and those that wait
-        self._waiting: deque[_Waiting] = deque()  # longest first
+    def __init__(self, walker: Walker, seconds: float, clock: Callable[[], float]) -> None:
+        self.walker, self._seconds, self._clock = walker, seconds, clock
+        self._known: set[str] = set()  # passed or waiting
+        self._waiting: deque[_Waiting] = deque()  # in the order of `since`
 
-    def offer(self, name: str, entry: Entry, *, is_old_whole: bool = False) -> Iterator[Source]:
-        """Take a file unless it is known; yield it if it is whole already.
+    def offer(self, name: str, entry: Entry, *, trusts_dates: bool = False) -> Iterator[Source]:
+        """Take a new file, and yield its source if it is complete already.
 
-        is_old_whole: whether the clock is trusted to tell that nobody wrote to it for a moment. A server's may differ.
+        trusts_dates: whether a file with an old date is complete. The clock of a file server may differ from ours.
         """
-        if name in self._known or (state := _look(entry.path)) is None:
+        if name in self._known or (state := _state_of(entry.path)) is None:
             return
         self._known.add(name)
-        if _is_closed(state) or (is_old_whole and state and time.time() - state[2] / 1e9 > self._seconds):
-            yield from self._walker.accept(entry)
+        if _is_closed(state) or (trusts_dates and state and time.time() - state[2] / 1e9 > self._seconds):
+            yield from self.walker.accept(entry)
         else:
-            self._waiting.append(_Waiting(name, entry, state, time.monotonic()))
+            self._waiting.append(_Waiting(name, entry, state, self._clock()))
 
     def settle(self) -> Iterator[Source]:
-        """Yield those that have become whole."""
-        while self._waiting and time.monotonic() - self._waiting[0].since >= self._seconds:
+        """Yield the sources of the files that have become complete."""
+        while self._waiting and self._clock() - self._waiting[0].since >= self._seconds:
             waiting = self._waiting.popleft()
-            state = _look(waiting.entry.path)
+            state = _state_of(waiting.entry.path)
             if state is None:
                 self._known.discard(waiting.name)  # it may come back
             elif _is_closed(state) or (state == waiting.state and not _is_empty(state)):
-                yield from self._walker.accept(waiting.entry)
+                yield from self.walker.accept(waiting.entry)
             else:
-                self._waiting.append(_Waiting(waiting.name, waiting.entry, state, time.monotonic()))
+                self._waiting.append(_Waiting(waiting.name, waiting.entry, state, self._clock()))
 
 
-def _look(path: str) -> State | None:
-    """Return a file's size and when it was written to and changed, in ns; () for what is no file; None: it is gone."""
+def _state_of(path: str) -> State | None:
+    """Return size, time of the last write and time of the last change of a file, in ns; () if it is not a regular file;
+    None if it does not exist.
+    """
     try:
         found = Path(path).stat()
     except (FileNotFoundError, NotADirectoryError):
         return () if Path(path).is_symlink() else None
     except OSError:
-        return ()  # reading it will say what is wrong
+        return ()  # reading it will report the error
     if not stat.S_ISREG(found.st_mode):
         return ()
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _is_closed(state: State) -> bool:
-    # Writing sets both times alike. Renaming, linking and dating a file, as is done to one that is finished, sets the
-    # second alone; so does what some do to one that they have only made, which is empty then.
+    # A write sets both times. Renaming, linking or dating a file sets only the second one. Programs do so to finished
+    # files, but some also to new ones, which are still empty.
     return bool(state) and not _is_empty(state) and state[2] > state[1]
 
 
 def _is_empty(state: State) -> bool:
-    """Tell of a file that was made and not yet filled; browsers hold the place of a download so."""
+    """Whether a file has no content yet; browsers create such files for downloads."""
     return bool(state) and state[0] == 0

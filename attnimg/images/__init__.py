@@ -1,1 +1,1 @@
-"""Pixels of one image file: decode, convert and encode. No torch here."""
+"""Pixels of one image file: decode, convert and encode, without torch."""

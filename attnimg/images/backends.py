@@ -1,4 +1,4 @@
-"""Pillow and OpenCV: the formats that are read, and the set-up of a process that runs nothing but attnimg."""
+"""Set up Pillow and OpenCV: the formats that are read, and settings of a process that runs only attnimg."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from threading import Lock
 
 import cv2
 from PIL import (
-    AvifImagePlugin,  # noqa: F401 - each makes its format known to Pillow
+    AvifImagePlugin,  # noqa: F401 - each registers its format with Pillow
     BmpImagePlugin,  # noqa: F401
     GifImagePlugin,  # noqa: F401
+    Image,
     JpegImagePlugin,  # noqa: F401
     PngImagePlugin,
     TiffImagePlugin,  # noqa: F401
@@ -20,33 +22,47 @@ from PIL import (
     _imaging,
 )
 
-MAX_TEXT_CHUNK = 1 << 22  # bytes of an unpacked PNG chunk; printers' profiles exceed Pillow's default of 1 MiB
+_limiting = Lock()
+
+MAX_TEXT_CHUNK = 1 << 22  # bytes of a decompressed PNG chunk; profiles of printers exceed Pillow's default of 1 MiB
 
 
 def configure() -> None:
-    """Set up Pillow and OpenCV for a process of our own: quiet, and without threads beside ours.
+    """Make Pillow and OpenCV silent, and let OpenCV start no threads.
 
-    For programs only: it changes both libraries for the whole process.
+    For programs such as the command line, as it changes both libraries for the whole process.
     """
-    # Pillow reports broken files first; OpenCV would print the same errors between our own lines.
+    # Pillow reports broken files first. OpenCV would print the same errors between our own lines.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    # Readers and writers are threads already, and would compete with OpenCV's pool for the same cores.
+    # Readers and writers are threads themselves. OpenCV's pool would compete with them for the same cores.
     cv2.setNumThreads(1)
-    # Pillow's warnings (odd EXIF, many pixels) become an ImageError here, or concern no pixel.
+    allow_large_profiles()
+    # Pillow's warnings are about images that are refused here (too many pixels), or about EXIF.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
-    # libtiff prints to stderr what Pillow raises. On Windows Pillow hides the function, and it keeps printing.
+    # libtiff prints the errors that Pillow raises, too. On Windows the function is hidden, and libtiff still prints.
     with suppress(OSError, AttributeError):
         ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
 def allow_large_profiles() -> None:
-    """Raise Pillow's limit of unpacked PNG chunks to `MAX_TEXT_CHUNK`, for the whole process: it has no other way."""
+    """Raise Pillow's limit of decompressed PNG chunks to `MAX_TEXT_CHUNK`, for the whole process."""
     PngImagePlugin.MAX_TEXT_CHUNK = max(PngImagePlugin.MAX_TEXT_CHUNK, MAX_TEXT_CHUNK)
 
 
+@contextmanager
+def pixel_limit(pixels: int) -> Iterator[None]:
+    """Replace Pillow's limit of pixels during the block, one thread at a time: the process has only one limit."""
+    with _limiting:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, pixels
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
 def register_heif() -> bool:
-    """Make HEIF known to Pillow, if the extra for it is installed; return whether it is."""
+    """Register HEIF with Pillow. Return whether the extra for it is installed."""
     try:
         import pillow_heif
     except ImportError:

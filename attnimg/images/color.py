@@ -1,8 +1,8 @@
-"""Bring pixels into sRGB, which the nets were trained in and screens show, by the image's own ICC profile, and back.
+"""Convert pixels from an image's ICC profile to sRGB, the space of screens and of the nets' training data, and back.
 
-8 bits go through Little CMS (Pillow's ImageCms), relative colorimetric with black point compensation, as photo editors
-do. Pillow offers it no 16-bit RGB, so for 16 bits a matrix profile (ICC.1:2022, F.3: curve, matrix, inverse curve) is
-applied here: what cameras and editors embed (Adobe RGB, Display P3, ProPhoto RGB) is of that kind.
+Little CMS (Pillow's ImageCms) converts 8 bits: relative colorimetric with black point compensation, as in editors.
+Pillow does not pass 16-bit RGB to it. For 16 bits, matrix profiles (ICC.1:2022, F.3: curve, matrix, inverse curve) are
+applied here. The profiles of cameras and editors (Adobe RGB, Display P3, ProPhoto RGB) are of that kind.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from attnimg.images.pixels import Pixels, row_bands
 
 Table: TypeAlias = NDArray[np.floating]
 
-# The columns are the XYZ of sRGB's red, green and blue, adapted to the D50 that ICC profiles stand on (IEC 61966-2-1).
+# Columns: XYZ of sRGB's red, green and blue, adapted to D50, the white of ICC profiles (IEC 61966-2-1).
 _SRGB_TO_XYZ = np.array(
     [[0.4360747, 0.3850649, 0.1430804], [0.2225045, 0.7168786, 0.0606169], [0.0139322, 0.0971045, 0.7141733]]
 )
 _CODES = np.linspace(0, 1, 65536)
-_LARGEST = 1 << 24  # bytes; the largest profiles of printers have a few million
-_BRIGHTEST = 100  # light that no curve reaches, where 1 is white
+_LARGEST = 1 << 24  # bytes of a profile; the largest ones, of printers, have a few million
+_BRIGHTEST = 100  # in linear light, where 1 is white; valid curves stay far below
 _MODES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
 _SHAPES = {"GRAY": (), "RGB": (3,), "CMYK": (4,)}
 
 
 class ProfileError(Exception):
-    """The embedded profile cannot be used: it is broken, or does not fit the pixels. The message is half a sentence."""
+    """The profile cannot be used: it is broken, or for other pixels. The message is the reason, a clause."""
 
 
 def to_srgb(image: Image.Image, icc: bytes) -> Image.Image:
@@ -45,20 +45,20 @@ def to_srgb(image: Image.Image, icc: bytes) -> Image.Image:
 
 
 def srgb_from_16bit(pixels: NDArray[np.uint16], icc: bytes) -> NDArray[np.uint16]:
-    """Convert H x W (gray) or H x W x 3 (RGB) pixels of 16 bits to sRGB. Raises ProfileError, also without a matrix."""
+    """Convert H x W (gray) or H x W x 3 (RGB) pixels of 16 bits to sRGB by a matrix profile. Raises ProfileError."""
     if _build_transform(icc, "L" if pixels.ndim == 2 else "RGB")[1] is None:
         return pixels
     curves, matrix = _read_matrix(icc, "GRAY" if pixels.ndim == 2 else "RGB")
     if pixels.ndim == 2:
         return _encode(curves[0])[pixels]
-    converted, codes = np.empty_like(pixels), [_encode(_CODES**2)] * 3
+    converted, luts = np.empty_like(pixels), [_encode(_CODES**2)] * 3
     for rows in row_bands(*pixels.shape[:2]):
-        converted[rows] = _convert(pixels[rows], curves, matrix, codes)
+        converted[rows] = _convert(pixels[rows], curves, matrix, luts)
     return converted
 
 
 def is_other_rgb(icc: bytes, mode: str) -> bool:
-    """Tell whether a profile that can be used for images of a mode is for RGB pixels, but not for sRGB's."""
+    """Whether a profile can be used for images of a mode, and is for RGB other than sRGB."""
     try:
         kind, transform = _build_transform(icc, mode)
     except ProfileError:
@@ -66,37 +66,38 @@ def is_other_rgb(icc: bytes, mode: str) -> bool:
     return kind == "RGB" and transform is not None
 
 
-def from_srgb(pixels: Pixels, icc: bytes, before: Sequence[Pixels] = ()) -> Pixels:
-    """Convert H x W x 3 sRGB pixels of 8 or 16 bits to the profile's own: H x W (gray), H x W x 3 or H x W x 4 (CMYK).
+def from_srgb(pixels: Pixels, icc: bytes, original: Sequence[Pixels] = ()) -> Pixels:
+    """Convert H x W x 3 sRGB pixels of 8 or 16 bits to a profile: H x W (gray), H x W x 3 (RGB) or H x W x 4 (CMYK).
 
-    before: colors in the profile, which is for RGB, and the sRGB pixels that these became, as `pixels` in shape and
-    type. The colors are then changed, in place, by as much as the pixels were, and so keep what sRGB cannot hold.
+    original: for an RGB profile, the stored pixels and their sRGB values before processing, with shape and type of
+    `pixels`. The difference between new and old sRGB values is then added to the stored pixels, in place. So colors
+    outside sRGB are kept.
 
-    Returns `pixels` themselves where the profile is sRGB. Raises ProfileError, also where it has no way back.
+    Returns `pixels` itself for sRGB. Raises ProfileError, also if the profile cannot be inverted.
     """
     space = space_of(icc)
     if space != "CMYK" and _build_transform(icc, _MODES[space])[1] is None:
         return to_gray(pixels) if space == "GRAY" else pixels
-    convert = _build_deep_return(icc, space) if pixels.dtype == np.uint16 else _build_return(icc, space)
-    if not before:
+    convert = _build_16bit_inverse(icc, space) if pixels.dtype == np.uint16 else _build_inverse(icc, space)
+    if not original:
         converted = np.empty(pixels.shape[:2] + _SHAPES[space], pixels.dtype)
         for rows in row_bands(*pixels.shape[:2]):
             converted[rows] = convert(pixels[rows])
         return converted
-    own, given = before
+    stored, old = original
     for rows in row_bands(*pixels.shape[:2]):
-        change = convert(pixels[rows]).astype(np.int32) - convert(given[rows])
-        own[rows] = (own[rows] + change).clip(0, np.iinfo(own.dtype).max)
-    return own
+        change = convert(pixels[rows]).astype(np.int32) - convert(old[rows])
+        stored[rows] = (stored[rows] + change).clip(0, np.iinfo(stored.dtype).max)
+    return stored
 
 
 def to_gray(pixels: Pixels) -> Pixels:
-    """The luma, H x W, of H x W x 3 pixels; of gray ones, the same value."""
+    """Return the luma, H x W, of H x W x 3 pixels; gray pixels keep their value."""
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), pixels.dtype)
 
 
 def space_of(icc: bytes) -> str:
-    """The kind of pixels that a profile is for: GRAY, RGB or CMYK. Raises ProfileError for others."""
+    """Return the color space of a profile: GRAY, RGB or CMYK. Raises ProfileError for others."""
     space = _open(icc).profile.xcolor_space.strip()
     if space not in _MODES:
         raise ProfileError(f"it is for {space} pixels" if space.isalnum() else "it is for no known pixels")
@@ -104,35 +105,35 @@ def space_of(icc: bytes) -> str:
 
 
 def _convert(
-    pixels: Pixels, lights: Sequence[Table], matrix: Table, codes: Sequence[NDArray[np.uint16]]
+    pixels: Pixels, linearize_luts: Sequence[Table], matrix: Table, encode_luts: Sequence[NDArray[np.uint16]]
 ) -> NDArray[np.uint16]:
-    """Take H x W x 3 codes to light, through the matrix, and to codes again.
+    """Linearize H x W x 3 codes, apply the matrix, and encode the result.
 
-    codes: looked up by the square root, which spreads the dark tones over as many entries as the result has codes.
+    encode_luts: tables over the square root of linear light, which gives dark tones enough entries.
     """
-    linear = np.stack([light[pixels[..., i]] for i, light in enumerate(lights)], axis=-1) @ matrix.T
+    linear = np.stack([lut[pixels[..., i]] for i, lut in enumerate(linearize_luts)], axis=-1) @ matrix.T
     roots = np.rint(np.sqrt(linear.clip(0, 1)) * 65535).astype(np.uint16)
-    return np.stack([table[roots[..., i]] for i, table in enumerate(codes)], axis=-1)
+    return np.stack([table[roots[..., i]] for i, table in enumerate(encode_luts)], axis=-1)
 
 
 @lru_cache(maxsize=8)
 def _build_transform(icc: bytes, mode: str) -> tuple[str, ImageCms.ImageCmsTransform | None]:
-    """The mode that a profile is for, and None where it is sRGB. Kept: a folder's photos tend to share one profile."""
+    """Return the mode of a profile's pixels, and its transform, None for sRGB. Cached: photos often share a profile."""
     space = space_of(icc)
     is_gray = mode in ("1", "L", "LA")
     if (space == "CMYK") != (mode == "CMYK") or (space == "GRAY" and not is_gray):
         raise ProfileError(f"it is for {space} pixels")
     transform = _link(_open(icc), _srgb(), _MODES[space], "RGB")
-    return _MODES[space], None if _changes_nothing(transform, _MODES[space]) else transform
+    return _MODES[space], None if _is_identity(transform, _MODES[space]) else transform
 
 
 @lru_cache(maxsize=8)
-def _build_return(icc: bytes, space: str) -> Callable[[Pixels], Pixels]:
+def _build_inverse(icc: bytes, space: str) -> Callable[[Pixels], Pixels]:
     transform = _link(_srgb(), _open(icc), "RGB", _MODES[space])
     return lambda pixels: np.asarray(transform.apply(Image.fromarray(pixels)))
 
 
-def _build_deep_return(icc: bytes, space: str) -> Callable[[Pixels], Pixels]:
+def _build_16bit_inverse(icc: bytes, space: str) -> Callable[[Pixels], Pixels]:
     curves, matrix = _read_matrix(icc, space)
     if space == "GRAY":
         codes = _invert(curves[0], _decode(_CODES))
@@ -141,8 +142,8 @@ def _build_deep_return(icc: bytes, space: str) -> Callable[[Pixels], Pixels]:
         back = np.linalg.inv(matrix)
     except np.linalg.LinAlgError as error:
         raise ProfileError("its matrix has no inverse") from error
-    lights, tables = [_decode(_CODES)] * 3, [_invert(curve, _CODES**2) for curve in curves]
-    return lambda pixels: _convert(pixels, lights, back, tables)
+    linear, tables = [_decode(_CODES)] * 3, [_invert(curve, _CODES**2) for curve in curves]
+    return lambda pixels: _convert(pixels, linear, back, tables)
 
 
 def _link(
@@ -168,8 +169,8 @@ def _open(icc: bytes) -> ImageCms.ImageCmsProfile:
         raise ProfileError("it is broken") from error
 
 
-def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Tell by trying: profiles of sRGB have many names, rounding makes them differ by 2 of 255, and some lie."""
+def _is_identity(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Whether the profile is sRGB, by trial: its name is not reliable. Rounding causes differences up to 2 of 255."""
     levels = np.linspace(0, 255, 9).astype(np.uint8)
     cube = Image.fromarray(np.stack(np.meshgrid(levels, levels, levels), -1).reshape(27, 27, 3)).convert(mode)
     before, after = np.array(cube.convert("RGB"), int), np.array(transform.apply(cube), int)
@@ -177,26 +178,26 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
 
 
 def _encode(light: Table) -> NDArray[np.uint16]:
-    """Light in [0, 1] to sRGB codes of 16 bits (IEC 61966-2-1)."""
+    """Encode linear light in [0, 1] as sRGB codes of 16 bits (IEC 61966-2-1)."""
     light = light.clip(0, 1)
     codes = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     return np.asarray(np.rint(codes * 65535), np.uint16)
 
 
 def _decode(codes: Table) -> Table:
-    """The inverse of `_encode`: sRGB codes in [0, 1] to light."""
+    """Decode sRGB codes in [0, 1] to linear light: the inverse of `_encode`."""
     return np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
 
 
 def _invert(curve: Table, light: Table) -> NDArray[np.uint16]:
-    """The codes of 16 bits at which a curve reaches the light. Raises ProfileError where it does not rise."""
+    """Return the codes of 16 bits at which a curve reaches the light. Raises ProfileError unless it is monotonic."""
     if not ((np.diff(curve) >= 0).all() and curve[0] < curve[-1] < np.inf):
         raise ProfileError("its curves have no inverse")
     return np.asarray(np.rint(np.interp(light, curve, _CODES) * 65535), np.uint16)
 
 
 def _read_matrix(icc: bytes, space: str) -> tuple[list[Table], Table]:
-    """The curves of a matrix profile, one for gray, and the matrix from its light to sRGB's. Raises ProfileError."""
+    """Return the curves of a matrix profile (one for gray), and its matrix to linear sRGB. Raises ProfileError."""
     try:
         tags = _read_tags(icc)
         if space == "GRAY":
@@ -219,10 +220,10 @@ def _read_numbers(data: bytes) -> Table:
 
 
 def _read_curve(tag: bytes) -> Table:
-    """Light for each of the 65536 codes, in [0, 1] or little more (ICC.1:2022, 10.6 and 10.18)."""
+    """Return linear light for each of the 65536 codes, in [0, 1] or slightly more (ICC.1:2022, 10.6 and 10.18)."""
     with np.errstate(all="ignore"):
         curve = _compute_curve(tag)
-    if not np.abs(curve).max() < _BRIGHTEST:  # nor is it for what is no number
+    if not np.abs(curve).max() < _BRIGHTEST:  # false for NaN, too
         raise ValueError("no curve")
     return curve
 

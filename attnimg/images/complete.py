@@ -1,4 +1,4 @@
-"""Whether an existing output is complete: an interrupted program may have left half a file."""
+"""Check whether an existing output is complete: an interrupted program may have left half a file."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 
 
 def is_complete(path: Path, read: Callable[[Source], object]) -> bool:
-    """Whether a file can be decoded to its end, if it is an image; any other file, whether it is not empty.
+    """Whether an image can be decoded to its end, a video is not truncated, and any other file is not empty.
 
-    A truncated file could not be an input either, so replacing it never destroys a good image. A format that is not
-    read counts as complete.
+    A truncated file could not be an input either, so replacing it never destroys a good image. An image in a format
+    that is not read counts as complete.
 
-    read: decodes a source, see `reader.Reader`. Raises ImageError: timeout, interrupted, if it does; OSError.
+    read: function that decodes a source. Raises its ImageErrors of kinds timeout and interrupted; OSError.
     """
     if not path.is_file():
-        return path.exists()  # a dead link is not an output
+        return path.exists()  # a dead link is no output
     if has_video_extension(path):
         return path.stat().st_size > 0 and not is_cut_short(path)
     if not has_image_extension(path):
         return path.stat().st_size > 0
-    with path.open("rb") as file:  # a JPEG's end marker tells without decoding
+    with path.open("rb") as file:  # for a JPEG, the end marker suffices
         if file.read(len(_JPEG)) == _JPEG:
             file.seek(-len(_JPEG_END), 2)
             if file.read() == _JPEG_END:

@@ -1,12 +1,14 @@
 """A bound on the numbers in TIFF directories, which EXIF consists of as well.
 
 Pillow makes a Python object of every number in a tag that is asked for, so that a few megabytes of a file become
-gigabytes of memory.
+gigabytes of memory. These checks follow the directories that Pillow decodes, by the same rules, and only count.
 """
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -14,17 +16,25 @@ from typing import BinaryIO
 from PIL.ExifTags import IFD
 
 _MOST_NUMBERS = 1_000_000  # in one directory; a TIFF has one for each strip
-_RATIONALS = (5, 10)
-_COST_OF_RATIONAL = 100  # in terms of other numbers
-# Bytes of one number by type (TIFF 6.0, section 2, and BigTIFF); Pillow keeps bytes, text and undefined as they are.
-_SIZES = {3: 2, 4: 4, 5: 8, 6: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
-_BELOW = (IFD.Exif, IFD.GPSInfo, IFD.Interop, 330)  # tags that point to further directories; 330: SubIFDs
+_MOST_ENTRIES = 1 << 16  # in one directory: there are no more tags
+_MOST_DIRECTORIES = 16  # a file has four: the first one, Exif, GPS and Interop
+_BELOW = (IFD.Exif, IFD.GPSInfo, IFD.Interop)  # tags that point to further directories
+# Numbers by type, in the terms of `struct` (TIFF 6.0, section 2, and BigTIFF). Pillow does not convert other types.
+_FORMS = {3: "H", 4: "I", 5: "II", 6: "b", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d", 13: "I", 16: "Q"}
+_SIZES = {kind: struct.calcsize("=" + form) for kind, form in _FORMS.items()}
+_COSTS = {kind: 100 if len(form) == 2 else 1 for kind, form in _FORMS.items()}  # of a rational, in other numbers
+_INTEGERS = "HIbhiQ"
+
+
+def check_exif(exif: bytes) -> None:
+    """Raise ValueError as `check_directories` does. exif: with or without the "Exif\\0\\0" that JPEG puts before it."""
+    check_directories(io.BytesIO(re.sub(rb"^(?:Exif\0\0)+", b"", exif)))
 
 
 def check_directories(file: BinaryIO) -> None:
-    """Raise ValueError if a directory of a TIFF, or of EXIF, holds more numbers than any program writes.
+    """Raise ValueError if the first directory, or one below it, holds more numbers than any program writes.
 
-    file: from the byte-order mark on.
+    file: a TIFF, or EXIF from the byte-order mark on.
     """
     length = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -32,38 +42,40 @@ def check_directories(file: BinaryIO) -> None:
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
     if order is None or len(head) < 8:
         return
-    is_big = b"+" in head[2:4] and len(head) == 16
-    (first,) = struct.unpack_from(order + "Q" if is_big else order + "I", head, 8 if is_big else 4)
-    pending, seen = [first], set[int]()
+    is_big = head[2] == 43 and len(head) == 16
+    offset = order + ("Q" if is_big else "I")
+    pending, seen = [struct.unpack_from(offset, head, 8 if is_big else 4)[0]], set[int]()
     while pending:
         at = pending.pop()
-        if at in seen or not 0 < at < length:
+        if at in seen or not 0 <= at < length:
             continue
         seen.add(at)
-        file.seek(at)
+        if len(seen) > _MOST_DIRECTORIES:
+            raise ValueError("it holds too many directories")
         numbers = 0
-        for tag, kind, count, value in _read_entries(file, order, is_big, pending):
-            size = _SIZES.get(kind, 0) * count
-            if size > (8 if is_big else 4) and value + size > length:  # Pillow skips a tag whose data are missing
-                continue
-            if tag in _BELOW and count == 1:
-                pending.append(value)
-            numbers += (kind in _SIZES) * count * (_COST_OF_RATIONAL if kind in _RATIONALS else 1)
+        for tag, kind, count, value in _read_entries(file, at, order, is_big):
+            size, form = _SIZES.get(kind, 0) * count, _FORMS.get(kind, "")
+            if size > len(value):  # it is the offset of the numbers
+                (start,) = struct.unpack(offset, value)
+                if start + size > length:  # Pillow skips a tag whose data are missing
+                    continue
+                if tag in _BELOW and count == 1:
+                    file.seek(start)
+                    value = file.read(size)
+            if tag in _BELOW and count == 1 and form and form in _INTEGERS:
+                pending.append(struct.unpack_from(order + form, value)[0])
+            numbers += _COSTS.get(kind, 0) * count
             if numbers > _MOST_NUMBERS:
                 raise ValueError("a directory holds too many numbers")
 
 
-def _read_entries(file: BinaryIO, order: str, is_big: bool, chain: list[int]) -> Iterator[tuple[int, int, int, int]]:
-    """Yield tag, type, count and value of a directory's entries; append the offset of the next one to `chain`."""
-    entry, count_of, offset = ("HHQQ", "Q", "Q") if is_big else ("HHII", "H", "I")
-    width = struct.calcsize(order + count_of)
-    data = file.read(width)
-    if len(data) < width:
-        return
-    (count,) = struct.unpack(order + count_of, data)
-    entries = file.read(min(count, 1 << 16) * struct.calcsize(order + entry))
-    whole = len(entries) - len(entries) % struct.calcsize(order + entry)
-    yield from struct.iter_unpack(order + entry, entries[:whole])
-    following = file.read(struct.calcsize(order + offset))
-    if len(following) == struct.calcsize(order + offset):
-        chain.append(struct.unpack(order + offset, following)[0])
+def _read_entries(file: BinaryIO, at: int, order: str, is_big: bool) -> Iterator[tuple[int, int, int, bytes]]:
+    """Yield tag, type, count and the bytes of the value of each entry."""
+    form, width = ("HHQ8s", 8) if is_big else ("HHI4s", 2)
+    file.seek(at)
+    count = int.from_bytes(file.read(width), "little" if order == "<" else "big")
+    if count > _MOST_ENTRIES:
+        raise ValueError("a directory holds too many tags")
+    entry = struct.Struct(order + form)
+    data = file.read(count * entry.size)
+    yield from entry.iter_unpack(data[: len(data) - len(data) % entry.size])

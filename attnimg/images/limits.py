@@ -1,7 +1,8 @@
 """Limits on decoding time and memory for untrusted files, and detection of files that change while being read.
 
-Pillow bounds pixels. But it loops in Python over parts that may be as small as a byte, reads as many bytes as a part
-claims to hold, and unpacks text again for every chunk. libjpeg processes the whole picture for every scan.
+Pillow limits the number of pixels. But it loops in Python over parts that may be as small as a byte, reads as many
+bytes as a part claims to hold, and decompresses text again for every chunk. libjpeg processes the whole image for every
+scan.
 """
 
 from __future__ import annotations
@@ -13,37 +14,41 @@ import re
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from PIL import Image, JpegImagePlugin
+from PIL import AvifImagePlugin, Image, JpegImagePlugin
 
 from attnimg.errors import ImageError
 from attnimg.files.formats import HEAD, sniff
 from attnimg.files.source import Source
 from attnimg.files.state import FileStamp, changed_error
+from attnimg.images.directories import check_exif
 
-# Bytes that may be read until the size is known. A TIFF may hold an editor's layers, and is gone over twice.
+RESTORE = "Restore it from a backup or download it again."
+SAVE_AGAIN = "Save it again in an image editor."
+
+# Bytes that may be read before the size is known. A TIFF may hold the layers of an editor, and is parsed twice.
 _HEADER = {"JPEG": 1 << 25, "TIFF": 1 << 30}
 _OTHER_HEADER = 1 << 29
-_PIPE = 1 << 29  # bytes that are taken from a pipe, which needs them in memory twice
-_PARTS = 100_000  # reads from which on a part must hold some bytes on average
-_PARTS_OF_BMP = 2_000_000  # where it is packed, each byte is read alone
+_PIPE = 1 << 29  # bytes that are read from a pipe; they are in memory twice
+_PARTS = 100_000  # reads; after more of them, a part must hold `_BYTES_OF_PART` on average
+_PARTS_OF_BMP = 2_000_000  # Pillow reads each byte of a compressed BMP alone
 _BYTES_OF_PART = 64
-_HEADER_PARTS = {"GIF": 100_000, "TIFF": 200_000}  # GIF cuts what it holds to 255 bytes; a TIFF has up to 65535 tags
+_HEADER_PARTS = {"GIF": 100_000, "TIFF": 200_000}  # parts of a GIF have up to 255 bytes; a TIFF has up to 65535 tags
 _OTHER_HEADER_PARTS = 5_000
 _BYTES_OF_PIXEL = 16  # four channels of 16 bits, which are read twice
 
-_EXIF = b"Exif\0\0"  # begins each segment of it in a JPEG; to join them, Pillow copies all that it has at each
-_EXIF_AT_MOST = 1 << 21
+_EXIF = b"Exif\0\0"  # start of an EXIF segment in a JPEG; Pillow copies all earlier segments for each one
+_MOST_EXIF = 1 << 21
 
-_PACKED = (b"iCCP", b"iTXt", b"zTXt")
-_PACKED_AT_MOST = 200
+_COMPRESSED = (b"iCCP", b"iTXt", b"zTXt")  # chunks of a PNG
+_MOST_COMPRESSED = 200
 
-_SCANS = 64  # encoders make up to 20
+_SCANS = 64  # encoders write up to 20
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 
 
 def open_source(source: Source) -> BinaryIO:
-    """Open a file or pipe, or what stands for it, for reading. Raises ImageError: missing, unreadable, too-large."""
+    """Open the file, pipe or bytes of a source for reading. Raises ImageError: missing, unreadable, too-large."""
     if source.data is not None:
         return io.BytesIO(source.data)
     try:
@@ -53,13 +58,13 @@ def open_source(source: Source) -> BinaryIO:
         with file:
             return io.BytesIO(_receive(file))
     except FileNotFoundError as error:
-        raise ImageError("missing", "There is no such file, or it is a link to none. Check the path.") from error
+        raise ImageError("missing", "There is no such file, or it is a dead link. Check the path.") from error
     except OSError as error:
-        raise ImageError("unreadable", f"It cannot be opened: {error.strerror}. Check its rights.") from error
+        raise ImageError("unreadable", f"It cannot be opened: {error.strerror}. Check its permissions.") from error
 
 
 def _receive(pipe: BinaryIO) -> bytes:
-    """Read to the end, but of what is no image only the first bytes."""
+    """Read an image to its end, and only the first bytes of anything else."""
     received = pipe.read(HEAD)
     if sniff(received) is None:
         return received
@@ -68,17 +73,17 @@ def _receive(pipe: BinaryIO) -> bytes:
         blocks.append(block)
         size += len(block)
         if size > _PIPE:
-            raise ImageError("too-large", f"Over {_PIPE >> 20} MiB came from the pipe. Name a file instead.")
+            raise ImageError("too-large", f"Over {_PIPE >> 20} MiB came from the pipe. Use a file instead.")
     return b"".join(blocks)
 
 
 class LimitedFile:
-    """A file as decoders read it: `read`, `seek`, `tell` and, by its own names, all else that the file has.
+    """A file for decoders: `read`, `seek` and `tell` with limits, and all other attributes of the file.
 
-    file: itself, for reading without limits.
+    file: the file itself, without limits.
 
-    Reading raises ImageError: damaged, when a file is cut into more parts than any encoder makes; too-large, when more
-    of it than is allowed is not pixels.
+    Reading raises ImageError: damaged, if the file is split into far more parts than any encoder writes; too-large, if
+    it holds more metadata than is allowed.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -87,18 +92,18 @@ class LimitedFile:
         self.limit_header(None)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.file, name)  # libtiff wants fileno, or getvalue
+        return getattr(self.file, name)  # libtiff needs fileno or getvalue
 
     def limit_header(self, format: str | None) -> None:
-        """Go to the start, and set the limits for the header of a format (in Pillow's words; None: not yet known)."""
+        """Go to the start, and set the limits for the header of a format; None if it is not known yet."""
         self.file.seek(0)
         self._parts = self._bytes = self._exif = 0
         self._most = _HEADER.get(format or "", _OTHER_HEADER)
         self._most_parts = _HEADER_PARTS.get(format or "", _OTHER_HEADER_PARTS)
-        self._least: float = math.inf  # bytes that a part must hold on average where there are more; here none may be
+        self._least: float = math.inf  # bytes per part on average, after `_most_parts`
 
     def limit_pixels(self, format: str, pixels: int) -> None:
-        """Set the limits for decoding so many pixels, the header included."""
+        """Set the limits for header and pixels together."""
         self._most += (pixels + 1) * _BYTES_OF_PIXEL
         self._most_parts = _PARTS_OF_BMP if format == "BMP" else _PARTS
         self._least = _BYTES_OF_PART
@@ -112,19 +117,19 @@ class LimitedFile:
         self._parts += 1
         self._bytes += len(data)
         self._exif += len(data) * data.startswith(_EXIF)
-        if len(data) > left or self._exif > _EXIF_AT_MOST:
-            most = self._most if len(data) > left else _EXIF_AT_MOST
-            raise ImageError("too-large", f"It holds over {most >> 20} MiB beside its pixels. Save it anew.")
+        if len(data) > left or self._exif > _MOST_EXIF:
+            most = self._most if len(data) > left else _MOST_EXIF
+            raise ImageError("too-large", f"It holds over {most >> 20} MiB of metadata. {SAVE_AGAIN}")
         if self._parts > self._most_parts and self._bytes < self._least * self._parts:
-            raise _crumbs()
+            raise _fragmented_error()
         return data
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        """As of `io.IOBase`."""
+        """Seek as `io.IOBase.seek` does."""
         return self.file.seek(offset, whence)
 
     def tell(self) -> int:
-        """As of `io.IOBase`."""
+        """Return the position as `io.IOBase.tell` does."""
         return self.file.tell()
 
     def check_unchanged(self) -> None:
@@ -139,6 +144,21 @@ class LimitedFile:
             return None
 
 
+class LimitedAvif(AvifImagePlugin.AvifImageFile):
+    """Pillow's AVIF, which decodes EXIF while it opens. Raises the ValueError of `check_exif` first."""
+
+    @property
+    def _decoder(self) -> Any:
+        return self._checked_decoder
+
+    @_decoder.setter
+    def _decoder(self, decoder: Any) -> None:
+        for part in decoder.get_info():
+            if isinstance(part, bytes):
+                check_exif(part)
+        self._checked_decoder = decoder
+
+
 def _count_left(file: BinaryIO) -> int:
     at = file.tell()
     left = file.seek(0, os.SEEK_END) - at
@@ -146,35 +166,35 @@ def _count_left(file: BinaryIO) -> int:
     return left
 
 
-def _crumbs() -> ImageError:
-    return ImageError("damaged", "It is cut into more parts than any program makes. Save it anew.")
+def _fragmented_error() -> ImageError:
+    return ImageError("damaged", f"It is split into far more parts than any program writes. {SAVE_AGAIN}")
 
 
 def check_chunks(file: BinaryIO) -> None:
-    """Look through a PNG's chunks for what Pillow would let pass. Raises ImageError, damaged."""
+    """Check the chunks of a PNG for faults that Pillow accepts. Raises ImageError: damaged."""
     file.seek(8)
-    headers = packed = small = 0
+    headers = compressed = small = 0
     while len(head := file.read(8)) == 8 and head[4:].isalpha() and head[4:] != b"IEND":
         size = int.from_bytes(head[:4], "big")
         headers += head[4:] == b"IHDR"
-        packed += head[4:] in _PACKED
+        compressed += head[4:] in _COMPRESSED
         small += size < _BYTES_OF_PART
         if headers != 1:
-            raise ImageError("damaged", "Its header comes late or twice. Restore it from where it came.")
-        if packed > _PACKED_AT_MOST:
-            raise ImageError("damaged", f"It holds over {_PACKED_AT_MOST} packed texts. Save it anew without them.")
+            raise ImageError("damaged", f"Its header is not the first chunk, or comes twice. {RESTORE}")
+        if compressed > _MOST_COMPRESSED:
+            raise ImageError("damaged", f"It holds over {_MOST_COMPRESSED} compressed texts. {SAVE_AGAIN}")
         if small > _PARTS:
-            raise _crumbs()
+            raise _fragmented_error()
         file.seek(size + 4, os.SEEK_CUR)
 
 
 def check_scans(file: BinaryIO, image: Image.Image) -> None:
-    """Count the scans of a JPEG that was opened, unless its first one is all. Raises ImageError, damaged."""
+    """Count the scans of an open JPEG, unless the first one holds the whole image. Raises ImageError: damaged."""
     if not isinstance(image, JpegImagePlugin.JpegImageFile):
         return
-    # T.81, B.2.3: the marker, two bytes of length, the count of channels, two bytes for each of them, three more.
+    # T.81, B.2.3: the marker, two bytes of length, the number of channels, two bytes for each of them, three more.
     whole = bytes([0, 6 + 2 * image.layers, image.layers])
-    progressive, start = "progressive" in image.info, file.tell()  # behind that, or 0 where there are several pictures
+    progressive, start = "progressive" in image.info, file.tell()  # after that
     file.seek(max(start - 6 - 2 * image.layers, 0))
     if file.read(3) == whole and not progressive:
         return
@@ -188,13 +208,13 @@ def check_scans(file: BinaryIO, image: Image.Image) -> None:
             return
         found = _NEXT_MARKER.search(data, at + int.from_bytes(data[at : at + 2], "big"))
     if scans > _SCANS:
-        raise ImageError("damaged", f"It repeats its pixels in over {_SCANS} scans. Restore it from where it came.")
+        raise ImageError("damaged", f"It has over {_SCANS} scans of its pixels. {RESTORE}")
 
 
 def check_strips(image: Image.Image) -> None:
-    """Raise ImageError, damaged, where strips or tiles of a TIFF cover it more often than it has channels."""
+    """Raise ImageError, damaged, if the strips or tiles of a TIFF cover it more often than it has channels."""
     width, height = image.size
     tiles = getattr(image, "tile", ())
     covered = sum((right - left) * (bottom - top) for _, (left, top, right, bottom), *_ in tiles)
     if covered > 8 * width * height:
-        raise ImageError("damaged", "Its strips overlap. Restore it from where it came.")
+        raise ImageError("damaged", f"Its strips overlap. {RESTORE}")

@@ -1,8 +1,7 @@
-"""What a file carries beside its pixels: ICC profile, EXIF and XMP, as they are read, and made true of new pixels."""
+"""Metadata of an image file: read ICC profile, EXIF and XMP, and update them for new pixels."""
 
 from __future__ import annotations
 
-import io
 import re
 import struct
 from collections.abc import Mapping
@@ -12,14 +11,15 @@ from typing import Any, Self
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 from PIL.ExifTags import IFD, Base
 
-from attnimg.images.directories import check_directories
+from attnimg.images.directories import check_exif
 
-# What Pillow raises on EXIF that is broken.
+# Errors of Pillow for broken EXIF.
 EXIF_ERRORS = (SyntaxError, ValueError, LookupError, TypeError, AttributeError, struct.error)
 
-_IPTC, _IPTC_OF_TIFF = 0x0404, {33723, 34377}  # among the resources of Photoshop, and the tags that hold it or them
+# A resource of Photoshop; the tags for IPTC and for such resources.
+_IPTC, _IPTC_OF_TIFF = 0x0404, {33723, 34377}
 _XMP_OF_PNG = "XML:com.adobe.xmp"
-# EXIF 2.32, 4.6.4, and what Windows adds, less what says how a TIFF stores its pixels.
+# EXIF 2.32, 4.6.4, and tags of Windows; without those for the storage of a TIFF's pixels.
 _DESCRIPTIVE = (
     *(Base.DocumentName, Base.ImageDescription, Base.Make, Base.Model, Base.XResolution, Base.YResolution),
     *(Base.ResolutionUnit, Base.Software, Base.DateTime, Base.Artist, Base.HostComputer, Base.Rating, Base.Copyright),
@@ -29,10 +29,10 @@ _DESCRIPTIVE = (
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """ICC profile, EXIF and XMP as they stand in the file; of a TIFF's tags, those that EXIF has too.
+    """ICC profile, EXIF and XMP as stored; for a TIFF, EXIF is made of the tags that EXIF has, too.
 
-    icc_applied: whether the pixels were brought from the profile into sRGB; False when it could not be used.
-    others: what else the file carries and no one reads, by name.
+    icc_applied: whether the pixels were converted from the profile to sRGB; False for an unusable profile. others:
+    names of further metadata in the file, which are not read.
     """
 
     icc: bytes | None = None
@@ -43,7 +43,7 @@ class Metadata:
 
     @classmethod
     def of(cls, image: Image.Image, *, icc_applied: bool) -> Self:
-        """Return what Pillow found in a file, whose pixels it has loaded."""
+        """Return the metadata of an image, after Pillow has loaded its pixels."""
         info = image.info
         return cls(info.get("icc_profile"), _read_exif(image), info.get("xmp"), icc_applied, _name_others(image))
 
@@ -72,19 +72,26 @@ def _name_others(image: Image.Image) -> tuple[str, ...]:
 
 
 def read_orientation(image: Image.Image) -> tuple[int, str | None]:
-    """Return EXIF's orientation, 1 where it has none, and a note or None."""
+    """Return the orientation in EXIF, 1 by default, and a note or None."""
     try:
-        if exif := image.info.get("exif"):
-            check_directories(io.BytesIO(exif.removeprefix(b"Exif\0\0")))
+        check_exif(_find_exif(image))
         return image.getexif().get(Base.Orientation, 1), None
     except EXIF_ERRORS:
         return 1, "its EXIF is broken and was ignored"
 
 
+def _find_exif(image: Image.Image) -> bytes:
+    """Return the EXIF that Pillow uses; in a PNG it may be a text chunk, as of old versions of ImageMagick."""
+    exif: bytes | None = image.info.get("exif")
+    if exif is None and (text := image.info.get("Raw profile type exif")):
+        exif = bytes.fromhex("".join(text.split("\n")[3:]))
+    return exif or b""
+
+
 def describe(exif: Image.Exif) -> dict[int, Any]:
-    """The tags that tell of a picture, not of how a TIFF stores it; directories below are dicts. Raises EXIF_ERRORS."""
+    """Return the tags that describe an image rather than its storage. Directories are dicts. Raises EXIF_ERRORS."""
     tags: dict[int, Any] = {tag: exif[tag] for tag in _DESCRIPTIVE if tag in exif}
-    # Pillow reads names as Latin-1, and would write what is not ASCII as question marks.
+    # Pillow decodes text as Latin-1, but would write question marks for all that is not ASCII.
     tags = {tag: value.encode("latin-1") if isinstance(value, str) else value for tag, value in tags.items()}
     tags |= {tag: dict(below) for tag in (IFD.Exif, IFD.GPSInfo) if (below := exif.get_ifd(tag))}
     if IFD.Interop in tags.get(IFD.Exif, {}):
@@ -93,10 +100,10 @@ def describe(exif: Image.Exif) -> dict[int, Any]:
 
 
 def renew_exif(exif: bytes, width: int, height: int) -> bytes | None:
-    """Make EXIF true of upright pixels: no orientation, their size, no thumbnail. None where it is broken.
+    """Update EXIF for upright pixels: new size, no orientation, no thumbnail. None if it is broken.
 
-    Changed where it stands, for makers' notes hold offsets that writing it anew would break.
-    Returns it without the "Exif\\0\\0" that JPEG puts before it.
+    It is edited in place, because offsets in maker notes would be wrong after rewriting it. Returns EXIF without the
+    "Exif\\0\\0" that JPEG puts before it.
     """
     data = bytearray(re.sub(rb"^(Exif\0\0)+", b"", exif))
     sizes: dict[int, int] = {Base.ImageWidth: width, Base.ImageLength: height}
@@ -114,7 +121,7 @@ def renew_exif(exif: bytes, width: int, height: int) -> bytes | None:
 
 
 def _rewrite(data: bytearray, order: str, at: int, sizes: Mapping[int, int]) -> tuple[int, dict[int, int]]:
-    """Renew the directory at `at`, and end the chain there. Returns where the next one was, and its tags' values."""
+    """Update the directory at `at`, and make it the last one. Return the offset of the next one, and values by tag."""
     (count,) = struct.unpack_from(order + "H", data, at)
     entries = [struct.unpack_from(order + "HHII", data, at + 2 + 12 * i) for i in range(count)]
     (after,) = struct.unpack_from(order + "I", data, at + 2 + 12 * count)
@@ -128,16 +135,16 @@ def _rewrite(data: bytearray, order: str, at: int, sizes: Mapping[int, int]) -> 
 def _cut_thumbnail(data: bytearray, order: str, at: int) -> None:
     tags = _rewrite(data, order, at, {})[1]
     start, size = tags.get(Base.JpegIFOffset, 0), tags.get(Base.JpegIFByteCount, 0)
-    # At the end is where it stands nearly always; elsewhere it is harmless, as nothing leads to it any more.
+    # Nearly always it is at the end. Elsewhere it may stay, because nothing points to it any more.
     if data[start : start + 2] == b"\xff\xd8" and start + size >= len(data):
         del data[start:]
 
 
 def renew_xmp(xmp: bytes, width: int, height: int) -> bytes:
-    """Make XMP true of upright pixels: their orientation and size, no thumbnail."""
+    """Update XMP for upright pixels: new size, orientation 1, no thumbnail."""
     sizes = {b"tiff:ImageWidth": width, b"tiff:ImageLength": height}
     sizes |= {b"exif:PixelXDimension": width, b"exif:PixelYDimension": height}
     for name, value in {b"tiff:Orientation": 1, **sizes}.items():
         xmp = re.sub(rb"(%b\s*(?:=\s*[\"']|>)\s*)\d+" % name, rb"\g<1>%d" % value, xmp)
-    # Not by `.*?`: where none is closed, the rest of the file would be searched from each one's beginning.
+    # Not `.*?`: without closing tags, each opening tag would start a search through the rest of the file.
     return re.sub(rb"<xmp:Thumbnails>[^<]*(?:<(?!/?xmp:Thumbnails>)[^<]*)*</xmp:Thumbnails>", b"", xmp)

@@ -1,8 +1,7 @@
-"""Read one image as upright sRGB pixels, whatever its container, bit depth, color model and orientation.
+"""Read an image of any format, bit depth, color model and orientation as upright sRGB pixels.
 
-Pillow decodes. It lets other threads run meanwhile, raises on files that are cut short, and decodes JPEGs at a reduced
-scale about as fast as OpenCV (which grays out what a cut JPEG lacks and carries on). AVIF and HEIC of 10 or 12 bits
-are read at 8.
+Pillow decodes. It lets other threads run, raises on truncated files (OpenCV fills the rest of a JPEG with gray), and
+decodes JPEGs at a reduced scale about as fast as OpenCV. AVIF and HEIC of 10 or 12 bits are read at 8.
 """
 
 from __future__ import annotations
@@ -19,15 +18,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base
+from PIL.JpegImagePlugin import JpegImageFile
 
 from attnimg.errors import ImageError
 from attnimg.files.formats import HEAD, sniff
 from attnimg.files.source import Source
-from attnimg.images.backends import opencv_memory_errors, register_heif
+from attnimg.images.backends import opencv_memory_errors, pixel_limit, register_heif
 from attnimg.images.color import ProfileError, is_other_rgb, srgb_from_16bit, to_srgb
 from attnimg.images.decoded import DecodedImage
 from attnimg.images.directories import check_directories
-from attnimg.images.limits import LimitedFile, check_chunks, check_scans, check_strips, open_source
+from attnimg.images.limits import (
+    RESTORE,
+    SAVE_AGAIN,
+    LimitedAvif,
+    LimitedFile,
+    check_chunks,
+    check_scans,
+    check_strips,
+    open_source,
+)
 from attnimg.images.metadata import Metadata, read_orientation
 from attnimg.images.pixels import Pixels, row_bands
 from attnimg.images.sixteen_bit import count_bits, has_unsupported_samples, read_16bit
@@ -38,6 +47,8 @@ MAX_PIXELS = 300_000_000
 
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "I;16", "I;16B")
 _GRAY_MODES = ("1", "L", "LA", "I;16", "I;16B")
+# Not Pillow's own, which decode numbers without a limit: a JPEG's directory of further images, and an AVIF's EXIF.
+_OPENERS: dict[str, Callable[[BinaryIO, str], Image.Image]] = {"JPEG": JpegImageFile, "AVIF": LimitedAvif}
 _LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
 # EXIF 2.32, 4.6.4 A: whether to transpose, then how to flip in OpenCV's code (0 upside down, 1 sideways, -1 both).
 _TURNS = {2: (False, 1), 3: (False, -1), 4: (False, 0), 5: (True, None), 6: (True, 1), 7: (True, -1), 8: (True, 0)}
@@ -46,10 +57,9 @@ _TURNS = {2: (False, 1), 3: (False, -1), 4: (False, 0), 5: (True, None), 6: (Tru
 def read(source: Source, *, max_pixels: int = MAX_PIXELS, shortest: int | None = None) -> DecodedImage:
     """Decode a source.
 
-    max_pixels: images of more are refused before any pixel is decoded. Pixels of 16 bits, of WebP and AVIF, and of
-    progressive JPEGs count twice, as their decoders take that much more memory.
-    shortest: how many pixels of the shortest side are enough. JPEGs are then decoded at 1/2, 1/4 or 1/8 of their size
-    where that many remain.
+    max_pixels: largest number of pixels; images of more are refused before decoding. Pixels of 16 bits, of WebP and
+    AVIF, and of progressive JPEGs count twice, because their decoders need twice the memory. shortest: length of the
+    shortest side that suffices, in pixels. JPEGs are then decoded at the smallest of 1/2, 1/4 and 1/8 that keeps it.
 
     Raises ImageError of kinds missing, unreadable, unsupported, damaged, too-large, out-of-memory.
     """
@@ -60,10 +70,18 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS, shortest: int | None =
             stream = LimitedFile(file)
             try:
                 return _decode(stream, max_pixels, shortest)
+            except Image.DecompressionBombError:
+                stream.limit_header(None)
+                with pixel_limit(max_pixels):
+                    return _decode(stream, max_pixels, shortest)
             finally:
                 stream.check_unchanged()
+    except Image.DecompressionBombError as error:
+        raise ImageError(
+            "too-large", f"It has over {2 * max_pixels} pixels. Raise --max-pixels, now {max_pixels}, if you trust it."
+        ) from error
     except MemoryError as error:
-        raise ImageError("out-of-memory", "Memory does not suffice to decode it. Use fewer --workers.") from error
+        raise ImageError("out-of-memory", "There is not enough memory to decode it. Use fewer --workers.") from error
 
 
 def _decode(stream: LimitedFile, max_pixels: int, shortest: int | None) -> DecodedImage:
@@ -81,7 +99,7 @@ def _decode(stream: LimitedFile, max_pixels: int, shortest: int | None) -> Decod
             )
         if bits not in (1, 2, 4, 8, 16) or image.mode not in _MODES:
             raise _unsupported(f"of the kind {image.mode}, {bits} bits")
-        # A multi-picture JPEG holds one picture and what belongs to it: previews, depth.
+        # The further images in a JPEG belong to the first one: previews, depth.
         animated = format_ != "JPEG" and getattr(image, "is_animated", False)
         stream.limit_pixels(format_, width * height)
         check_scans(stream.file, image)
@@ -91,20 +109,21 @@ def _decode(stream: LimitedFile, max_pixels: int, shortest: int | None) -> Decod
         image.load()
         deep = read_16bit(cast("BinaryIO", stream), image) if bits == 16 else None
         shallow = "its 16 bits per color were read as 8" if bits == 16 and deep is None else None
-        pixels, own, alpha, note = _read_colors(image, deep, image.info.get("icc_profile"), keep_own=shortest is None)
+        icc = image.info.get("icc_profile")
+        pixels, stored, alpha, note = _read_colors(image, deep, icc, keep_stored=shortest is None)
         metadata = Metadata.of(image, icc_applied=note is None)
         lossless = format_ in _LOSSLESS or (format_ == "WEBP" and _is_lossless_webp(stream))
-        # Of 16 bits with alpha, Pillow makes RGBA; the second bit of a PNG's kind of pixels says color.
+        # Pillow makes RGBA of 16 bits with alpha; the second bit of a PNG's color type stands for color.
         gray = image.mode in _GRAY_MODES or (format_ == "PNG" and not head[25] & 2)
         orientation, complaint = read_orientation(image)
         transpose, flip = _TURNS.get(orientation, (False, None))
-        del image  # its memory is needed
+        del image  # to free its memory
         pixels = _turn(pixels, transpose, flip)
-        own, alpha = (None if part is None else _turn(part, transpose, flip) for part in (own, alpha))
+        stored, alpha = (None if part is None else _turn(part, transpose, flip) for part in (stored, alpha))
     size = (height, width) if transpose else (width, height)
     first = "only the first of its frames or pages was read" if animated else None
     note = "; ".join(filter(None, [first, shallow, note, complaint])) or None
-    return DecodedImage(pixels, alpha, size, format_, metadata, note, lossless, gray, own)
+    return DecodedImage(pixels, alpha, size, format_, metadata, note, lossless, gray, stored)
 
 
 def _parse(stream: LimitedFile, format: str, head: bytes) -> Image.Image:
@@ -115,24 +134,23 @@ def _parse(stream: LimitedFile, format: str, head: bytes) -> Image.Image:
     if format == "TIFF":
         check_directories(file)
         stream.limit_header(format)
-    # Not `Image.open`, whose limit of pixels is one for the whole process.
-    factory, _ = Image.OPEN[format]
     try:
-        image: Image.Image = factory(file, "")
+        # Not `Image.open`, whose limit of pixels is one for the whole process.
+        image: Image.Image = _OPENERS.get(format, Image.OPEN[format][0])(file, "")
     except (SyntaxError, IndexError, TypeError, struct.error) as error:
         if format == "TIFF" and has_unsupported_samples(file, head):
             raise _unsupported("floats, signed, or of an odd number of bits") from None
         raise UnidentifiedImageError from error
     if format == "TIFF" and _is_preview(image, head):
         raise ImageError("unsupported", "It is a camera's raw file. Develop it to TIFF or JPEG first.")
-    for name in ("icc_profile", "xmp", "exif"):  # a TIFF may hold them as anything
+    for name in ("icc_profile", "xmp", "exif"):  # in a TIFF they may be of any type
         if not isinstance(image.info.get(name), bytes):
             image.info.pop(name, None)
     return image
 
 
 def _is_preview(image: Image.Image, head: bytes) -> bool:
-    """Tell whether a TIFF's first picture is a small copy, as in DNG (1.7.1, chapter 2), NEF, ARW and, by mark, CR2."""
+    """Whether the first image of a TIFF is a preview, as in DNG (1.7.1, chapter 2), NEF, ARW and, by its mark, CR2."""
     tags = getattr(image, "tag_v2", {})
     return head[8:10] == b"CR" or Base.DNGVersion in tags or bool(tags.get(Base.NewSubfileType, 0) & 1)
 
@@ -143,12 +161,12 @@ def _unsupported(pixels: str) -> ImageError:
 
 def _identify(head: bytes) -> str:
     if not head:
-        raise ImageError("damaged", "The file is empty. Restore it from where it came.")
+        raise ImageError("damaged", f"The file is empty. {RESTORE}")
     format_ = sniff(head)
     if format_ is None:
-        raise ImageError("unsupported", "It is no image of a known format. Convert it to JPEG, PNG, TIFF or WebP.")
+        raise ImageError("unsupported", "It is not an image of a known format. Convert it to JPEG, PNG, TIFF or WebP.")
     if format_ == "HEIF" and not register_heif():
-        raise ImageError("unsupported", "Reading HEIC takes an extra: pip install 'attnimg[heic]'.")
+        raise ImageError("unsupported", "Reading HEIC needs an extra: pip install 'attnimg[heic]'.")
     return format_
 
 
@@ -156,24 +174,24 @@ def _identify(head: bytes) -> str:
 def _decoding() -> Iterator[None]:
     try:
         yield
-    except (ImageError, MemoryError):
+    except (ImageError, MemoryError, Image.DecompressionBombError):
         raise
     except UnidentifiedImageError as error:
-        raise ImageError("damaged", "Its header is broken or of a layout that is not read. Save it anew.") from error
-    except Exception as error:  # a broken file can make a decoder raise anything
-        # Only the system's own errors are numbered; EINVAL comes of seeking to where a broken header points.
+        raise ImageError("damaged", f"Its header is broken, or of an unknown layout. {SAVE_AGAIN}") from error
+    except Exception as error:  # a decoder may raise anything on a broken file
+        # Only errors of the system have a number; EINVAL is the result of a bad offset in a broken header.
         if isinstance(error, OSError) and error.errno not in (None, EINVAL):
             raise ImageError("unreadable", f"Reading it failed: {error.strerror}. Check disk and network.") from error
         reason = " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
-        raise ImageError("damaged", f"It cannot be decoded: {reason}. Restore it from where it came.") from error
+        raise ImageError("damaged", f"It cannot be decoded: {reason}. {RESTORE}") from error
 
 
 def _read_colors(
-    image: Image.Image, deep: NDArray[np.uint16] | None, icc: bytes | None, *, keep_own: bool
+    image: Image.Image, deep: NDArray[np.uint16] | None, icc: bytes | None, *, keep_stored: bool
 ) -> tuple[Pixels, Pixels | None, Pixels | None, str | None]:
-    """Return sRGB pixels (H x W x 3), those in RGB that is not sRGB or None, alpha (H x W) or None, a note or None.
+    """Return sRGB pixels (H x W x 3); the stored pixels if in other RGB, or None; alpha (H x W) or None; note or None.
 
-    keep_own: whether the second is wanted.
+    keep_stored: whether to return the second.
     """
     if deep is not None:
         clear = deep[..., 3] if deep.shape[2:] == (4,) else None
@@ -181,20 +199,20 @@ def _read_colors(
         colors, note = _apply_profile(srgb_from_16bit, before, icc)
         if deep.ndim == 2:
             return np.dstack([colors] * 3), None, clear, note
-        return colors, before if keep_own and colors is not before else None, clear, note
+        return colors, before if keep_stored and colors is not before else None, clear, note
     width, height = image.size
     pixels, note = np.empty((height, width, 3), np.uint8), None
-    own = np.empty_like(pixels) if keep_own and icc and is_other_rgb(icc, image.mode) else None
+    stored = np.empty_like(pixels) if keep_stored and icc and is_other_rgb(icc, image.mode) else None
     alpha = np.empty((height, width), np.uint8) if image.has_transparency_data else None
     for rows in row_bands(height, width):
         band = image.crop((0, rows.start, width, rows.stop))
         if alpha is not None:
             alpha[rows] = np.asarray(band.convert("RGBA").getchannel("A"))
-        if own is not None:
-            own[rows] = np.asarray(band.convert("RGB"))
+        if stored is not None:
+            stored[rows] = np.asarray(band.convert("RGB"))
         band, note = _apply_profile(to_srgb, band, icc)
         pixels[rows] = np.asarray(band if band.mode == "RGB" else band.convert("RGB"))
-    return pixels, own, alpha, note
+    return pixels, stored, alpha, note
 
 
 def _apply_profile(convert: Callable[[T, bytes], T], colors: T, icc: bytes | None) -> tuple[T, str | None]:
@@ -207,13 +225,13 @@ def _apply_profile(convert: Callable[[T, bytes], T], colors: T, icc: bytes | Non
 
 
 def _is_lossless_webp(stream: LimitedFile) -> bool:
-    """Tell by the chunk that holds the pixels of the first frame (RFC 9649, 2.3 to 2.7)."""
+    """Whether the chunk with the first frame's pixels is lossless (RFC 9649, 2.3 to 2.7)."""
     stream.seek(12)
     while len(head := stream.read(8)) == 8:
         if head[:4] in (b"VP8L", b"VP8 "):
             return head[:4] == b"VP8L"
         size = int.from_bytes(head[4:], "little")
-        stream.seek(16 if head[:4] == b"ANMF" else size + size % 2, os.SEEK_CUR)  # a frame holds chunks after 16 bytes
+        stream.seek(16 if head[:4] == b"ANMF" else size + size % 2, os.SEEK_CUR)  # a frame's chunks follow 16 bytes
     return False
 
 

@@ -1,4 +1,4 @@
-"""What opens image files for a batch: in this process, or in child processes (`isolation.pool`)."""
+"""Readers of image files for a batch: in this process, or in child processes (`isolation.pool`)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from attnimg.images.read import read
 
 
 class Reader(Protocol):
-    """Opens image files; for any thread."""
+    """Opens image files; may be used by any thread."""
 
     def read(self, source: Source, *, shortest: int | None = None) -> DecodedImage:
         """Decode a source; arguments and errors as of `read.read`."""
         ...
 
     def probe(self, source: Source) -> Probe:
-        """Return format and pixel count by the header; raises nothing."""
+        """Return format and pixel count by the header. Raises nothing."""
         ...
 
     def is_complete(self, path: Path) -> bool:
@@ -34,7 +34,7 @@ class Reader(Protocol):
 
 
 class DirectReader:
-    """Decodes in this process. max_pixels: images of more are refused."""
+    """Decodes in this process. max_pixels: limit for `read`."""
 
     def __init__(self, max_pixels: int) -> None:
         self.max_pixels = max_pixels
@@ -54,12 +54,12 @@ class DirectReader:
 
 @contextmanager
 def open_reader(max_pixels: int, *, isolate: bool, workers: int, timeout: float | None) -> Iterator[Reader]:
-    """Yield a reader. isolate: decode in `workers` child processes, each image for at most `timeout` seconds."""
+    """Yield a reader. isolate: whether to decode in `workers` child processes, with `timeout` seconds for an image."""
     if not isolate:
         yield DirectReader(max_pixels)
         return
     if sys.platform == "win32":
-        raise Unavailable("--isolate needs Unix. Leave it out.")
+        raise Unavailable("--isolate works on Linux and macOS only. Leave it out.")
     from attnimg.images.isolation.pool import IsolatedReader
 
     with IsolatedReader(workers, timeout, max_pixels) as reader:
@@ -67,12 +67,13 @@ def open_reader(max_pixels: int, *, isolate: bool, workers: int, timeout: float 
 
 
 def read_reduced_and_full(reader: Reader, source: Source, shortest: int | None) -> tuple[DecodedImage, DecodedImage]:
-    """Decode a photo for the net, at a scale at which its shortest side suffices, and at full size for drawing.
+    """Decode a photo twice: at a reduced scale for the net, and at full size for drawing.
 
-    The overlay must be drawn on the same version of the file that the net saw. Raises ImageError: unreadable, if the
-    file changed in between.
+    shortest: as of `read.read`. The overlay must be drawn on the version of the file that the net saw.
+
+    Raises ImageError: unreadable, if the file changed in between.
     """
-    if source.data is None and not Path(source.path).is_file():  # a pipe gives its bytes once
+    if source.data is None and not Path(source.path).is_file():  # a pipe can be read only once
         image = reader.read(source)
         return image, image
     before = FileStamp.of(source)

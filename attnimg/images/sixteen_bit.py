@@ -1,4 +1,4 @@
-"""Read 16-bit pixels, which Pillow keeps in gray images only, and drops to 8 bits in others unasked."""
+"""Read 16-bit pixels. Pillow keeps them in gray images only, and reduces others to 8 bits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import (
     BITSPERSAMPLE,
     EXTRASAMPLES,
@@ -25,16 +26,16 @@ _PREMULTIPLIED = 1  # among ExtraSamples
 
 
 def count_bits(image: Image.Image, head: bytes) -> int:
-    """Bits of a channel in the file, whose first bytes are `head`; 8 for formats that are read at 8 bits anyway."""
+    """Return the bits per channel in the file; 8 for formats that have no others. head: the first bytes of the file."""
     if isinstance(image, TiffImageFile):
         return int(max(image.tag_v2.get(BITSPERSAMPLE, (1,))))
     return head[24] if image.format == "PNG" else 8
 
 
 def has_unsupported_samples(stream: BinaryIO, head: bytes) -> bool:
-    """Tell whether Pillow does not know a TIFF because of its samples: floats, signed, or of odd sizes.
+    """Whether Pillow cannot open a TIFF because its samples are floats, signed, or of an unusual size.
 
-    Raises what Pillow does on a directory that is broken.
+    Raises the same errors as Pillow for a broken directory.
     """
     tags = ImageFileDirectory_v2(head[:16] if b"+" in head[2:4] else head[:8])
     stream.seek(tags.next)
@@ -44,10 +45,10 @@ def has_unsupported_samples(stream: BinaryIO, head: bytes) -> bool:
 
 
 def read_16bit(stream: BinaryIO, image: Image.Image) -> NDArray[np.uint16] | None:
-    """Return H x W (gray), H x W x 3 or H x W x 4 pixels in RGB order; None where 8 bits are all that can be had.
+    """Return H x W (gray), H x W x 3 or H x W x 4 pixels in RGB order; None if only 8 bits can be read.
 
-    image: a PNG or TIFF of 16 bits that Pillow loaded from the stream without an error: it is known to be whole.
-    A TIFF comes upright, as it does from Pillow; a PNG as it stands in the file.
+    image: a PNG or TIFF of 16 bits that Pillow has loaded from the stream without an error. A TIFF is returned upright,
+    as Pillow does; a PNG as stored.
     """
     tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     if image.mode.startswith("I;16"):
@@ -66,14 +67,14 @@ def read_16bit(stream: BinaryIO, image: Image.Image) -> NDArray[np.uint16] | Non
 
 
 def _read_png(stream: BinaryIO, image: Image.Image) -> NDArray[np.uint16]:
-    """Add the lower bytes, which Pillow leaves out, by decoding once more as if bytes stood in the other order.
+    """Decode a second time, in the other byte order: Pillow then keeps the lower bytes instead of the upper ones.
 
-    OpenCV would have all of them at once, but the libpng in it prints of whatever is odd.
+    OpenCV would return both at once, but its libpng prints warnings.
     """
-    key = np.array(image.info.get("transparency", ()), np.uint16)  # a color that is clear all over
+    key = np.array(image.info.get("transparency", ()), np.uint16)  # one fully transparent color
     pixels = np.empty((image.height, image.width, 4 if image.has_transparency_data else 3), np.uint16)
-    with Image.open(stream, formats=("PNG",)) as again:
-        # Of gray with alpha no order gives the lower bytes; taken for four channels, all its bytes come out.
+    with PngImageFile(stream, "") as again:
+        # No order gives the lower bytes of gray with alpha. Read as four channels of 8 bits, it yields all bytes.
         other = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L", "LA;16B": "RGBA"}[str(again.tile[0].args)]
         again.tile = [again.tile[0]._replace(args=other)]
         again.load()

@@ -1,4 +1,4 @@
-"""Squares of a picture at the size a net wants."""
+"""Crop squares for nets with square inputs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from attnimg.images.pixels import Pixels, to_uint8
 
 
 def crop_square(pixels: Pixels, size: int, position: float = 0.5) -> NDArray[np.uint8]:
-    """Return the square at `position` (0 to 1) along the longer side, scaled to size x size x 3 uint8.
+    """Crop the largest square and scale it to size x size x 3, uint8.
 
-    Scaling down averages areas, as photos are scaled down for data sets; scaling up is cubic.
+    position: place of the square along the longer side, 0 to 1. Scaling down averages areas, as is usual for data sets;
+    scaling up is cubic.
     """
     height, width = pixels.shape[:2]
     side = min(height, width)

@@ -1,1 +1,1 @@
-"""The application without a terminal: one command over all its inputs, as a library."""
+"""The application without a terminal: a task run on all its inputs, as a library."""

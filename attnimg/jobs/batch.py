@@ -1,4 +1,4 @@
-"""One command over all its inputs: find, stream, journal, and yield a record for each input, in order.
+"""Run a task on all inputs: find, stream, journal, and yield a record for each input, in order.
 
 A task's `prepare` (`jobs/<task>/batch.py`) makes a `Batch` from options; `records` runs it and `plan` is the dry run.
 """
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from attnimg.errors import ImageError, NoImages, UsageError
-from attnimg.files.outputs import OutputNames, Outputs
+from attnimg.errors import ImageError, NoImages
+from attnimg.files.outputs import Outputs
 from attnimg.files.source import Source
 from attnimg.images.reader import Reader
 from attnimg.jobs.errors_file import write_errors
@@ -25,24 +25,24 @@ from attnimg.records import Done, Failed, Planned, Record, Skipped, Tally
 
 
 class Collector:
-    """Takes each record in order, and may replace it; at the end it writes what is made of all."""
+    """Takes each record in order, and may replace it; at the end it writes the files that cover all inputs."""
 
     def collect(self, record: Record) -> Record:
         """Take a record and return it, or the one that takes its place."""
         return record
 
     def finish(self) -> Iterator[str]:
-        """Write the files of all inputs together, and yield what went wrong, in sentences."""
+        """Write the files that cover all inputs, and yield a sentence for each that failed."""
         return iter(())
 
 
 @dataclass
 class Batch:
-    """A command with its options, ready to run once.
+    """A task with its options, ready to run once.
 
     names: claims the names of an input's outputs; the dry run needs no more. build: loads the model, which takes
     seconds, and returns the job. record: type of the records of inputs that were done. shared_files: files that are
-    written once, of all inputs together. complaints: filled in at the end.
+    written once and cover all inputs. complaints: filled in at the end.
     """
 
     options: ImageOptions
@@ -98,7 +98,7 @@ class Batch:
         return self.tally.failed >= self.options.run.most_failures
 
     def plan(self) -> Generator[Record]:
-        """Yield a record for each input, of what would be read and written. NoImages: nothing was found."""
+        """Yield a record for each input, with the files that would be written. NoImages: nothing was found."""
         self.queue.check_ends()
         for source in self.queue:
             record = self._plan(source)
@@ -119,29 +119,3 @@ class Batch:
             return Skipped(source.path, str(outputs[0].path))
         new = tuple(str(output.path) for output in outputs if not output.skip)
         return Planned(source.path, new, tuple(str(output.path) for output in outputs if output.skip))
-
-
-def name_outputs(
-    options: ImageOptions, folder: Path, queue: SourceQueue, journal: Journal, reader: Reader
-) -> OutputNames:
-    """Return what gives out names below a folder, as the options ask."""
-    return OutputNames(
-        folder,
-        overwrite=options.outputs.overwrite,
-        skip_existing=options.outputs.skip_existing,
-        inputs=queue.known,
-        begun=journal.begun,
-        is_complete=reader.is_complete,
-    )
-
-
-def find_sources(options: ImageOptions, queue: SourceQueue, only: Path | None) -> list[Source]:
-    """Return all sources if they must be known before the first is read, else none.
-
-    only: the file that -o names, if it does. UsageError: -o takes one image, and more were found.
-    """
-    takes_one = options.outputs.to_stdout or only is not None
-    sources = queue.wait() if takes_one or options.outputs.may_replace(options.inputs) else []
-    if takes_one and len(sources) > 1:
-        raise UsageError(f"-o {options.outputs.output} takes one image, and {len(sources)} were found. Name a folder.")
-    return sources

@@ -16,10 +16,13 @@ from attnimg.records import Done
 
 @dataclass(frozen=True)
 class Invocation:
-    """How a run was started. arguments: words of a command line that repeat it. stdout: takes the output of `-o -`."""
+    """How a run was started.
+
+    arguments: words of a command line that repeat it, without --resume. stdout: takes the output of `-o -`.
+    """
 
     arguments: list[str]
-    stdout: BinaryIO
+    stdout: BinaryIO | None
 
 
 def open_journal(

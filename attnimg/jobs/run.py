@@ -1,4 +1,4 @@
-"""Run a task on files and folders from Python: the same options, by the same names, and the same records."""
+"""Run a task on files and folders from Python, with the options and the records of the command."""
 
 from __future__ import annotations
 
@@ -24,31 +24,36 @@ def run(
     """Run a task on files, folders and patterns, and yield one record per input, in order.
 
     task: of `models.registry.TASKS`. options: those of the command by the same names, with `_` for `-`. The records
-    are those that the command prints (`Record.to_dict`, `Record.to_json`); with `dry_run`, what would be written.
+    are those that the command prints (`Record.to_dict`, `Record.to_json`); with `dry_run`, they name the files that
+    would be written.
 
-    Errors of single inputs are records of type `Failed`. UsageError, NoImages, Unavailable: as of the command.
+    Work begins with the first record. Errors of single inputs are records of type `Failed`. TypeError: an option is
+    unknown. UsageError: its value is not allowed. Later also NoImages, Unavailable, OutputFailed, JournalFailed.
     """
     kind: type[ImageOptions] = find_task(task).options.load()
     given = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
-    built = build_options(kind, inputs=given or None, **options)
+    return _run(task, build_options(kind, inputs=given or None, **options))
+
+
+def _run(task: str, options: ImageOptions) -> Iterator[Record]:
     with (
-        open_batch(task, built) as batch,
-        closing(batch.plan() if built.outputs.dry_run else batch.records()) as records,
+        open_batch(task, options) as batch,
+        closing(batch.plan() if options.outputs.dry_run else batch.records()) as records,
     ):
         yield from records
 
 
 @contextmanager
-def open_batch(
-    task: str, options: ImageOptions, *, stdout: BinaryIO | None = None, arguments: list[str] | None = None
-) -> Iterator[Batch]:
+def open_batch(task: str, options: ImageOptions, *others: Any, stdout: BinaryIO | None = None) -> Iterator[Batch]:
     """Yield a task's batch.
 
-    stdout: takes the output of `-o -`. arguments: words of a command line that repeat the run, for its journal.
+    others: further options of the command line, for the journal. stdout: takes the output of `-o -`.
     """
     allow_large_profiles()
     inputs = options.inputs
-    invocation = Invocation(arguments or [task, *to_arguments(options)], stdout or sys.stdout.buffer)
+    if stdout is None and options.outputs.to_stdout:
+        stdout = sys.stdout.buffer  # not before it is needed: notebooks have no such buffer
+    invocation = Invocation([task, *to_arguments(options, *others, without={"resume"})], stdout)
     with open_reader(
         inputs.max_pixels, isolate=inputs.isolate, workers=options.compute.threads, timeout=inputs.timeout
     ) as reader:

@@ -1,1 +1,1 @@
-"""Class-id masks: regions, polygons and run lengths."""
+"""Class-id masks: files, regions, polygons and run lengths."""

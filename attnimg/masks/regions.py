@@ -12,11 +12,11 @@ from attnimg.masks.mask import Mask
 
 @opencv_memory_errors()
 def drop_small(mask: Mask, least: int) -> Mask:
-    """Give regions of fewer than `least` pixels to the larger one with which they share the longest border.
+    """Merge regions of fewer than `least` pixels into the larger region with which they share the longest border.
 
-    A region is what hangs together by its pixels' sides. Where all are smaller, the largest stay. Raises MemoryError.
+    Regions are 4-connected. If all regions are smaller, the largest ones stay. Raises MemoryError.
     """
-    labels, sizes, classes = _find_regions(mask)
+    labels, sizes, classes = find_regions(mask)
     count = len(sizes)
     small = sizes < min(least, sizes.max())
     if not small.any():
@@ -29,19 +29,19 @@ def drop_small(mask: Mask, least: int) -> Mask:
     pairs, lengths = np.unique(np.concatenate(borders), return_counts=True)
     here, there = np.divmod(pairs, count)
     owner = np.arange(count)
-    while small.any():  # what lies among small ones only waits for the next round
+    while small.any():  # regions with small neighbors only wait for the next round
         meet = small[here] & ~small[there]
         pairs, index = np.unique(here[meet] * count + owner[there[meet]], return_inverse=True)
         order = np.argsort(np.bincount(index, lengths[meet]), kind="stable")
         regions, takers = np.divmod(pairs[order], count)
-        owner[regions] = takers  # of several for one region the last counts
+        owner[regions] = takers  # the last of several assignments counts: the longest border
         small[regions] = False
     result: Mask = classes[owner][labels]
     return result
 
 
-def _find_regions(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.uint8]]:
-    """Return the number of each pixel's region, H x W, and the regions' sizes in pixels and classes."""
+def find_regions(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.uint8]]:
+    """Return the region index of each pixel, H x W, and the regions' sizes in pixels and their classes."""
     labels = np.zeros(mask.shape, np.int32)
     sizes: list[int] = []
     classes: list[int] = []

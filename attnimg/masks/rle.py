@@ -1,4 +1,4 @@
-"""Run lengths of a mask, as COCO files hold them."""
+"""COCO's run-length encoding of masks."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 
 def encode_runs(inside: NDArray[np.bool_]) -> str:
-    """Encode H x W pixels as the `counts` of COCO's compressed run lengths.
+    """Encode H x W pixels as the `counts` of COCO's compressed run-length encoding.
 
-    Runs go down the columns and begin with one outside. From the fourth on, a run is its difference from the one before
-    the last; each is written in groups of five bits, the lowest first, a sixth says that more follow
-    (https://github.com/cocodataset/cocoapi/blob/master/common/maskApi.c, rleToString).
+    Runs are in column-major order, and the first one is outside. From the fourth on, a run is stored as its difference
+    from the second to last. Each number is written in groups of five bits, the lowest first; a sixth bit marks that
+    more groups follow (https://github.com/cocodataset/cocoapi/blob/master/common/maskApi.c, rleToString).
     """
     flat = inside.ravel("F")
     starts = np.flatnonzero(flat[1:] != flat[:-1]) + 1

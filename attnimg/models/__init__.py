@@ -1,1 +1,1 @@
-"""Models: where they come from, how they are built, and what runs them."""
+"""Models: sources, weight files, construction of nets, devices and backends."""

@@ -1,4 +1,4 @@
-"""What runs a net: arrays in, arrays and an attention map out."""
+"""Backends run a net: arrays in, arrays and an attention map out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from attnimg.models.preprocessing import Preprocessing
 class Result(NamedTuple):
     """The output of a net.
 
-    values: logits, N x ..., float32. map: N x h x w float32 in [0, 1], 0.5 for uniform attention; None if not asked for.
+    values: logits, N x ..., float32. map: attention, N x h x w float32 in [0, 1], 0.5 for uniform attention; None if
+    not requested, or if the model has none.
     """
 
     values: NDArray[np.float32]
@@ -26,7 +27,7 @@ class Result(NamedTuple):
 
 
 class Backend(Protocol):
-    """Runs one net from bytes to logits. device: where it runs, as `torch.device` spells it."""
+    """Runs one net from bytes to logits. device: the device it runs on, in torch's notation."""
 
     @property
     def device(self) -> str:
@@ -34,14 +35,14 @@ class Backend(Protocol):
         ...
 
     def __call__(self, pixels: NDArray[np.uint8], *, attention: bool = False) -> Result:
-        """Predict N x H x W x 3 pixels. attention: whether to return the map. MemoryError: of the device."""
+        """Predict N x H x W x 3 pixels. attention: whether to return the map. MemoryError: the device ran out."""
         ...
 
 
 class TorchBackend:
     """Runs a torch net.
 
-    net, header: as of a `sources.Model`. device, precision: see `device`.
+    net, header: of a `sources.Model`. device, precision: see `models.device`.
     """
 
     def __init__(
@@ -53,15 +54,15 @@ class TorchBackend:
 
     @property
     def device(self) -> str:
-        """As of `Backend`."""
+        """See `Backend`."""
         return str(self._device)
 
     @torch_memory_errors()
     def __call__(self, pixels: NDArray[np.uint8], *, attention: bool = False) -> Result:
-        """As of `Backend`. The model must have attention for that."""
-        recorder = Recorder(self._net, {self._attention} if attention and self._attention else set())
+        """See `Backend`."""
+        name = self._attention if attention else None
+        recorder = Recorder(self._net, {name} if name else set())
         x = torch.from_numpy(pixels).to(self._device, non_blocking=True)
         with torch.inference_mode(), autocast(self._device, self._dtype), recorder:
             values = self._net(self._preprocessing(x)).float().cpu().numpy()
-        map_ = recorder.maps[self._attention].cpu().numpy() if attention and self._attention else None
-        return Result(values, map_)
+        return Result(values, recorder.maps[name].cpu().numpy() if name else None)

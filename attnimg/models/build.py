@@ -1,4 +1,4 @@
-"""Nets from the `architecture` of a header, and back."""
+"""Conversion between nets and the `architecture` in a header."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from attnimg.models import checkpoints
-from attnimg.models.registry import TASKS
+from attnimg.models.registry import TASKS, find_task
 from attnimg.nets.configuration import build_config, walk_config
 
 MOST = {"depths": 100, "exposure_blocks": 100}  # each block takes time to build, even where it takes no memory
@@ -21,15 +21,15 @@ MOST_STAGES = 16
 
 
 def find_net(name: object) -> Any:
-    """Return the class of a net by its name in headers. ValueError: there is none."""
+    """Return the net's class by its name in headers. ValueError: there is none."""
     for task in TASKS.values():
-        if name in task.nets:
-            return task.nets[str(name)].load()
+        if isinstance(name, str) and name in task.nets:
+            return task.nets[name].load()
     raise ValueError(f"no net is called {name!r}")
 
 
 def describe(config: Any) -> dict[str, Any]:
-    """Return the `architecture` of a header. ValueError: the configuration is of no known net."""
+    """Return the `architecture` for a header. ValueError: the configuration belongs to no known net."""
     for task in TASKS.values():
         for name, net in task.nets.items():
             if isinstance(config, net.load().Config):
@@ -38,7 +38,7 @@ def describe(config: Any) -> dict[str, Any]:
 
 
 def read_architecture(architecture: Mapping[str, Any]) -> Any:
-    """Return the configuration in a header's `architecture`. ValueError: it is unknown to this version."""
+    """Return the configuration in a header's `architecture`. ValueError: this version cannot build it."""
     values = {key: value for key, value in architecture.items() if key != "name"}
     config = build_config(values, find_net(architecture.get("name")).Config)
     counts = Counter(field for field, _ in walk_config(config))
@@ -54,7 +54,7 @@ def read_architecture(architecture: Mapping[str, Any]) -> Any:
 
 
 def build_net(architecture: Mapping[str, Any]) -> nn.Module:
-    """Return the net of a header's `architecture`, its weights not loaded. ValueError: as `read_architecture`.
+    """Return the net of a header's `architecture`, with initial weights. ValueError: as for `read_architecture`.
 
     Under `torch.device("meta")` it takes no memory, however large it is.
     """
@@ -62,11 +62,23 @@ def build_net(architecture: Mapping[str, Any]) -> nn.Module:
     return net
 
 
+def check_architecture(header: Mapping[str, Any]) -> None:
+    """Raise ValueError if a header's architecture is not for its task, or its classes are not as many as the logits."""
+    config, name = read_architecture(header["architecture"]), header["architecture"]["name"]
+    if name not in find_task(header["task"]).nets:
+        raise ValueError(f"{name!r} is no net for {header['task']}")
+    count: int | None = getattr(config, "classes", None)
+    if count and len(header["classes"]) != count:
+        raise ValueError(f"it names {len(header['classes'])} classes, but its net has {count}")
+
+
 def load_net(path: Path, header: Mapping[str, Any]) -> nn.Module:
     """Return the net of a weight file with its weights, on the CPU.
 
-    Memory is taken only after the file is seen to hold what its header claims. ValueError: it does not; Unavailable.
+    Memory is allocated only after the shapes in the file were found to match the header. ValueError: they do not.
+    Unavailable: the file is damaged.
     """
+    check_architecture(header)
     with torch.device("meta"):
         net = build_net(header["architecture"])
     wanted, shapes = net.state_dict(), checkpoints.read_shapes(path)

@@ -1,7 +1,7 @@
-"""Model cards and the manifest of the weights, generated from the headers of the files that they describe.
+"""Model cards and the manifest of the weights, generated from the headers of the weight files.
 
-What a card says is after Mitchell et al. 2019, Model Cards for Model Reporting (https://arxiv.org/abs/1810.03993). It
-stands in one place only, the header; `attnimg models cards weights` writes every card again.
+The contents follow Mitchell et al. 2019, Model Cards for Model Reporting (https://arxiv.org/abs/1810.03993). The header
+is their only source; `attnimg models cards weights` writes all cards again.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ SECTIONS = {
     "preprocessing": ("Input", ""),
     "architecture": ("Architecture", ""),
 }
-"""What every card has: the header's key, the heading, a sentence below it. Other keys come first or, if long, last."""
+"""Sections of every card: the header's key, a heading, a sentence below it. Other keys come first; lists come last."""
 
 LEADING = ("name", "value", "unit", "on")
 
 
 def write_cards(folder: Path) -> list[Path]:
-    """Write `<name>.md` beside each weight file of a folder, and manifest.json; return their paths.
+    """Write `<name>.md` for each weight file of a folder, and manifest.json, into that folder; return their paths.
 
-    Unavailable: there is no weight file, or a header lacks what a card must say.
+    Unavailable: there is no weight file, or a header lacks a section.
     """
     paths = []
     for name, text in render_cards(folder).items():
@@ -47,10 +47,10 @@ def write_cards(folder: Path) -> list[Path]:
 
 
 def render_cards(folder: Path) -> dict[str, str]:
-    """Return what `write_cards` writes: file name to text. Raises what it raises."""
+    """Return the texts of `write_cards` by file name. Raises as it does."""
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        raise Unavailable(f"No *.safetensors lies in {folder}. Name the folder that holds the weights.")
+        raise Unavailable(f"There are no *.safetensors files in {folder}. Give the folder that holds the weights.")
     texts, manifest = {}, {}
     for file in files:
         header = read_header(file)
@@ -61,16 +61,14 @@ def render_cards(folder: Path) -> dict[str, str]:
 
 
 def render_card(name: str, header: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
-    """Return a model card in Markdown. header: of the weight file; entry: the file's in the manifest.
+    """Return a model card in Markdown. header: of the weight file. entry: the file's entry in the manifest.
 
-    Mappings become lists, a sequence of mappings a table with a column for each key. Unavailable: the header lacks one
-    of `SECTIONS`.
+    Mappings become lists; a sequence of mappings becomes a table with a column for each key. Unavailable: the header
+    lacks one of `SECTIONS`.
     """
     lacking = [key for key in SECTIONS if key not in header]
     if lacking:
-        raise Unavailable(
-            f"The header of {entry['file']} does not say: {', '.join(lacking)}. Write it with these keys."
-        )
+        raise Unavailable(f"The header of {entry['file']} lacks these keys: {', '.join(lacking)}. Add them to it.")
     rest = {key: value for key, value in sorted(header.items()) if key not in SECTIONS}
     facts = {key: len(value) if isinstance(value, list) else value for key, value in rest.items()}
     facts |= {"file": f"{entry['file']}, {entry['size'] / 1e6:.1f} MB", "sha256": entry["sha256"]}

@@ -1,8 +1,7 @@
-"""Weights: one safetensors file is one model, and its header says all that is needed to rebuild and judge it (contract
-C5).
+"""Weight files: a safetensors file holds a model; its header tells how to rebuild and judge it (docs/contract.md, C5).
 
-The file's metadata holds one key, `attnimg`: a sorted JSON object with at least `task` and `architecture`. Files are
-found by name in the package's own weights or by path. Nothing here unpickles.
+The file's metadata holds one key, `attnimg`: a sorted JSON object with at least `task` and `architecture`. No code here
+unpickles.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ def available() -> list[Path]:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Return the JSON header of a weight file, reading no tensor; `Unavailable` if it is none of ours or damaged."""
+    """Return the JSON header of a weight file without reading tensors. Unavailable: the file is damaged or not ours."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
@@ -48,23 +47,23 @@ def read_header(path: Path) -> dict[str, Any]:
         raise Unavailable(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError, RecursionError, struct.error) as error:
         raise Unavailable(
-            f"{path} is not a weight file of attnimg, or it is damaged; fetch or train it again."
+            f"{path} is not a weight file of attnimg, or it is damaged. Download it again, or train it again."
         ) from error
     match header:
         case {"task": str(), "architecture": dict()}:
             found: dict[str, Any] = header
         case _:
             raise Unavailable(
-                f"{path} does not say its task and architecture; train it again with this version of attnimg."
+                f"The header of {path} lacks task or architecture. Train it again with this version of attnimg."
             )
     classes = found.get("classes", [])
     if not isinstance(classes, list) or not all(_is_class(entry) for entry in classes):
-        raise Unavailable(f"{path} does not say its classes as it should; train it again with this version of attnimg.")
+        raise Unavailable(f"The header of {path} has malformed classes. Train it again with this version of attnimg.")
     return found
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not valid JSON")
 
 
 def _is_class(entry: Any) -> bool:
@@ -75,18 +74,18 @@ def _is_class(entry: Any) -> bool:
 
 
 def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a weight file's tensors, reading none of them; `Unavailable` if it is damaged."""
+    """Return the shapes of a weight file's tensors without reading them. Unavailable: the file is damaged."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "pt") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no dict
     except (SafetensorError, OSError) as error:
-        raise Unavailable(f"{path} is damaged ({error}); fetch or train it again.") from error
+        raise Unavailable(f"{path} is damaged ({error}). Download it again, or train it again.") from error
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return header and tensors (fp32, on the CPU) of a weight file; `Unavailable` if it is damaged or holds NaN."""
+    """Return header and tensors (fp32, on the CPU) of a weight file. Unavailable: it is damaged, or holds NaN."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -94,20 +93,22 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise Unavailable(f"{path} is damaged ({error}); fetch or train it again.") from error
+        raise Unavailable(f"{path} is damaged ({error}). Download it again, or train it again.") from error
     tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
     if broken := [name for name, t in tensors.items() if not t.isfinite().all()]:
-        raise Unavailable(f"{path} is damaged ({broken[0]} holds NaN or infinity); fetch or train it again.")
+        raise Unavailable(
+            f"{path} is damaged ({broken[0]} holds NaN or infinity). Download it again, or train it again."
+        )
     return header, tensors
 
 
 def halve(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors as weights are stored and shipped: floating point in fp16."""
+    """Return the tensors in the precision of stored weights: floating point becomes fp16."""
     return {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
 
 
 def write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write one model; the file appears whole or not at all. header: JSON values only."""
+    """Write a weight file atomically. header: JSON values only."""
     from safetensors.torch import save
 
     data = save(
@@ -119,13 +120,13 @@ def write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
 
 
 def verify(path: Path) -> None:
-    """Check a weight file against the manifest beside it and read it whole; `Unavailable` says what is wrong."""
+    """Check a weight file against manifest.json in its folder, and read all of it. Unavailable: it is not intact."""
     manifest = path.with_name("manifest.json")
     if manifest.is_file():
         try:
             digest = json.loads(manifest.read_text())[path.stem]["sha256"]
         except (ValueError, KeyError, TypeError):
-            raise Unavailable(f"{path} is not listed in {manifest}; install attnimg again.") from None
+            raise Unavailable(f"{path} is not listed in {manifest}. Install attnimg again.") from None
         if digest != sha256(path):
-            raise Unavailable(f"{path} is not the file that was shipped (its SHA-256 differs); install attnimg again.")
+            raise Unavailable(f"{path} is not the file that was shipped: its SHA-256 differs. Install attnimg again.")
     read(path)

@@ -1,4 +1,4 @@
-"""The device and the floating-point type that a net runs in."""
+"""Choice of the device and of the floating-point type for a net, and its preparation for inference."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device called auto, cpu, cuda, cuda:N or mps; `Unavailable` if this machine has none such.
+    """Return the device called auto, cpu, cuda, cuda:N or mps. Unavailable: this machine has no such device.
 
-    auto takes CUDA, else Apple's MPS, else the CPU. A device that was asked for by name is never replaced by another.
+    auto takes CUDA, else Apple's MPS, else the CPU. A device that is requested by name is never replaced by another.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -39,7 +39,7 @@ def choose_device(name: str) -> torch.device:
         )
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise Unavailable(
-            f"{name} is not there; this machine has {torch.cuda.device_count()} CUDA device(s), from cuda:0."
+            f"There is no {name}. This machine has {torch.cuda.device_count()} CUDA device(s), numbered from cuda:0."
         )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise Unavailable("MPS is not available here. Use --device cpu.")
@@ -49,8 +49,8 @@ def choose_device(name: str) -> torch.device:
 def choose_precision(name: str, device: torch.device, *, training: bool = False) -> str:
     """Return fp32, bf16 or fp16 for the name of a precision.
 
-    auto is bf16 on CUDA, else fp32. In training it is bf16 where the device multiplies it natively, CPUs included, as
-    emulated bf16 is slower than fp32. UsageError: there is no such precision, or it cannot be trained in.
+    auto is bf16 on CUDA, else fp32. In training it is bf16 on devices with native bf16 multiplication, CPUs included;
+    emulated bf16 is slower than fp32. UsageError: there is no such precision, or the device cannot train in it.
     """
     if name not in PRECISIONS:
         raise UsageError(f"There is no precision {name!r}; use one of {', '.join(PRECISIONS)}.")
@@ -71,7 +71,7 @@ def _multiplies_bf16(device: torch.device) -> bool:
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
-    """Return the context in which a net runs at a precision; its weights stay fp32."""
+    """Return the context in which a net runs at a precision. Its weights stay fp32."""
     return torch.autocast(device.type, precision, enabled=precision is not torch.float32)
 
 
@@ -91,16 +91,16 @@ def torch_memory_errors() -> Iterator[None]:
 
 
 def place_net(net: Net, device: str, precision: str) -> tuple[Net, torch.device, torch.dtype]:
-    """Return a net prepared for inference, its device, and its floating-point type."""
+    """Return a net prepared for inference, its device, and its floating-point type. Raises as the functions above."""
     chosen = choose_device(device)
     dtype = _DTYPES[choose_precision(precision, chosen)]
     return prepare_net(net, chosen), chosen, dtype
 
 
 def prepare_net(net: Net, device: torch.device) -> Net:
-    """Return a copy for inference: batch norms folded into their convolutions, channels-last, on the device.
+    """Return a copy of a net for inference: batch norms folded into convolutions, channels-last, on the device.
 
-    Raises Unavailable: the device cannot hold it.
+    Unavailable: the device cannot hold it.
     """
     net = deepcopy(net).eval().requires_grad_(False)
     for module in list(net.modules()):
@@ -113,6 +113,6 @@ def prepare_net(net: Net, device: torch.device) -> Net:
     except RuntimeError as error:  # its memory is full, or its driver does not fit
         reason = " ".join(str(error).split())[:200]
         raise Unavailable(
-            f"The model cannot be put on {device} ({reason}). Make room there, or use --device cpu."
+            f"The model cannot be put on {device} ({reason}). Free memory there, or use --device cpu."
         ) from error
     return convert_conv2d_weight_memory_format(net, torch.channels_last)

@@ -1,6 +1,6 @@
-"""How a photo becomes a net's input: data in a model's header, read by its predictor.
+"""Preprocessing of photos into a net's input, as data in a model's header that its predictor reads.
 
-Bytes travel to the device; the division and the normalization happen there, by Kornia.
+Photos are copied to the device as bytes. Division and normalization (by Kornia) run there.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch import Tensor
 MOST_SIZE = 4096  # pixels along a side of a net's input
 
 Fit = Literal["square", "shortest", "squeeze"]
-"""How a photo is scaled to `Preprocessing.size`: squares cut from it; the whole photo by its shortest side; the whole
-photo squeezed into a square."""
+"""The way in which a photo is scaled to `Preprocessing.size`: square crops of it; the whole photo by its shortest side;
+the whole photo squeezed into a square."""
 
 RGB = tuple[float, float, float]
 
@@ -29,8 +29,8 @@ _KEYS = ("fit", "size", "mean", "std")
 class Preprocessing:
     """The `preprocessing` of a header.
 
-    fit: see `Fit`. size: in pixels, what `fit` scales to. mean, std: of each color channel, of pixels in [0, 1], that
-    are subtracted and divided by; None: pixels stay in [0, 1].
+    fit: see `Fit`. size: side in pixels that `fit` scales to. mean, std: of each color channel, for pixels in [0, 1]:
+    the mean is subtracted and the result divided by std. Both None: pixels stay in [0, 1].
     """
 
     fit: Fit
@@ -40,28 +40,30 @@ class Preprocessing:
 
     @classmethod
     def of(cls, header: Mapping[str, Any], *fits: Fit) -> Self:
-        """Return what a model's header says. fits: those that its predictor knows. ValueError: a value is not allowed."""
-        values = header["preprocessing"]
+        """Read a model's header. fits: those that its predictor supports. ValueError: a value is missing or wrong."""
+        values = header.get("preprocessing")
         if not isinstance(values, dict) or set(values) - set(_KEYS):
             raise ValueError(f"preprocessing must be an object of {', '.join(_KEYS)}, not {values!r}")
-        fit, size = values["fit"], values["size"]
+        fit, size = values.get("fit"), values.get("size")
         if fit not in fits or fit not in get_args(Fit):
             raise ValueError(f"fit must be {' or '.join(fits)}, not {fit!r}")
         if type(size) is not int or not 1 <= size <= MOST_SIZE:
             raise ValueError(f"size must be 1 to {MOST_SIZE}, not {size!r}")
         mean, std = _numbers(values, "mean"), _numbers(values, "std", positive=True)
+        if (mean is None) != (std is None):
+            raise ValueError("mean and std must be given together")
         return cls(fit, size, mean, std)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON object for a header; without keys that are None."""
+        """Return the JSON object for a header, without keys whose value is None."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """N x H x W x 3 uint8 to what the net takes, N x 3 x H x W float32; a channels-last view of one copy."""
+        """Convert N x H x W x 3 uint8 to the net's input, N x 3 x H x W float32, a channels-last view of one copy."""
         return self.normalize(to_float(pixels))
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Normalize images N x 3 x H x W in [0, 1], to about zero mean and unit variance."""
+        """Normalize images N x 3 x H x W in [0, 1] to about zero mean and unit variance."""
         if self.mean is None or self.std is None:
             return images
         mean = torch.tensor(self.mean, device=images.device, dtype=images.dtype)
@@ -85,5 +87,5 @@ def _is_number(value: Any, positive: bool) -> bool:
 
 
 def to_float(pixels: Tensor) -> Tensor:
-    """N x H x W x 3 uint8 to N x 3 x H x W float32 in [0, 1]; a channels-last view, no copy but the division's."""
+    """Convert N x H x W x 3 uint8 to N x 3 x H x W float32 in [0, 1], a channels-last view of one copy."""
     return pixels.permute(0, 3, 1, 2).float().div_(255)

@@ -1,6 +1,6 @@
-"""The tasks: one entry each, from which loading, checking, cards, training, evaluation and commands are driven.
+"""Registry of the tasks; loading, checking, cards, training, evaluation and the commands are driven by its entries.
 
-References are strings, so that nothing is imported before it is needed. A task joins by files of its own and one entry.
+References are strings, so that nothing is imported before it is needed. A new task adds its own files and one entry.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from attnimg.errors import UsageError
 
 @dataclass(frozen=True)
 class Reference:
-    """An object by the name of its module and its own, as `package.module:name`."""
+    """Refers to an object that is imported later. target: `package.module:name`."""
 
     target: str
 
@@ -27,15 +27,16 @@ class Reference:
 
 @dataclass(frozen=True)
 class Task:
-    """What the rest of the code needs to know of a task.
+    """A task, as the rest of the code sees it. Fields with a default are optional.
 
-    sentence: what its models do, for cards. model: the default one. options, prepare: of its command on images
-    (`options.common.ImageOptions`, `jobs.batch.Batch`). nets: its nets by the name in a header's `architecture`; each
-    is built from its dataclass `Config`. predictor: built from a loaded model, see `load.load`. evaluation_options,
-    measure: of `attnimg evaluate`. training_options, trainer: of `attnimg train` (`training.trainer.Trainer`). figures:
-    measures that a card tells; the first decides which of two models is better. A task may lack what has a default.
+    sentence: description of its models, for cards. model: name of the default model. options, prepare: of its command
+    on images (`options.common.ImageOptions`, `jobs.batch.Batch`). nets: its nets by the name in a header's
+    `architecture`; each is built from its dataclass `Config`. predictor: class of its predictor, see `load.load`.
+    evaluation_options, measure: of `attnimg evaluate`. training_options, trainer: of `attnimg train`
+    (`training.trainer.Trainer`). figures: measures shown on cards; the first decides which of two models is better.
     """
 
+    summary: str
     sentence: str
     model: str
     options: Reference
@@ -51,6 +52,7 @@ class Task:
 
 TASKS: dict[str, Task] = {
     "classify": Task(
+        summary="Label images, best label first.",
         sentence="It says what an image shows: labels with calibrated scores, best first.",
         model="objects",
         nets={"classifier": Reference("attnimg.nets.classifier:ClassifierNet")},
@@ -64,6 +66,7 @@ TASKS: dict[str, Task] = {
         figures=("top1", "top5", "loss", "ece"),
     ),
     "segment": Task(
+        summary="Assign a class to every pixel, as masks whose values are class ids.",
         sentence="It says for every pixel of an image to which class it belongs.",
         model="street",
         nets={"segmenter": Reference("attnimg.nets.segmenter:SegmenterNet")},
@@ -77,6 +80,7 @@ TASKS: dict[str, Task] = {
         figures=("miou", "pixel_accuracy", "boundary_f"),
     ),
     "enhance": Task(
+        summary="Brighten photos and videos taken in low light, and remove their noise.",
         sentence="It brightens and cleans photographs taken in low light.",
         model="night",
         nets={"enhancer": Reference("attnimg.nets.enhancer.net:EnhancerNet")},
@@ -93,7 +97,7 @@ TASKS: dict[str, Task] = {
 
 
 def find_task(name: str) -> Task:
-    """Return a task by its name. UsageError: there is none."""
+    """Return the task called `name`. UsageError: there is none."""
     if name not in TASKS:
         raise UsageError(f"There is no task {name!r}. There are {', '.join(TASKS)}.")
     return TASKS[name]

@@ -1,6 +1,6 @@
-"""Where models come from: a `ModelSource` turns a model's name into a `Model`.
+"""Model sources: a `ModelSource` turns a model's name into a `Model`.
 
-Which source has a name is decided by the name's form alone, never by trying.
+The form of a name alone decides which source it belongs to. No source is tried and given up.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class Model(Protocol):
-    """One model, found but not loaded.
+    """A model that was found and is not loaded yet.
 
-    name: as records tell it. header: task, architecture, classes, preprocessing, ... (docs/contract.md, C5). sha256: of
-    the weights, in hex.
+    name: the model's name in records. header: task, classes, preprocessing, ... (docs/contract.md, C5). sha256: digest
+    of the weights, in hex.
     """
 
     @property
@@ -42,19 +42,19 @@ class Model(Protocol):
         ...
 
     def build_net(self) -> nn.Module:
-        """Return the net with its weights, on the CPU. Raises Unavailable; ValueError if it does not fit its header."""
+        """Return the net with its weights, on the CPU. Raises Unavailable; ValueError: net and header do not match."""
         ...
 
 
 class ModelSource(Protocol):
-    """A kind of place that models come from."""
+    """Finds models of one kind, such as weight files."""
 
     def has(self, name: str) -> bool:
         """Whether names of this form belong to this source."""
         ...
 
     def find(self, name: str) -> Model:
-        """Return the model. Raises Unavailable: there is none."""
+        """Return the model called `name`. Raises Unavailable: there is none."""
         ...
 
 
@@ -76,11 +76,11 @@ class WeightFile:
 
     @property
     def sha256(self) -> str:
-        """Of the file, in hex."""
+        """Digest of the file, in hex."""
         return sha256(self.path)
 
     def build_net(self) -> nn.Module:
-        """As of `Model`."""
+        """See `Model.build_net`."""
         from attnimg.models.build import load_net  # imports torch
 
         return load_net(self.path, self.header)
@@ -90,11 +90,11 @@ class WeightFiles:
     """The shipped models by name, and weight files by path."""
 
     def has(self, name: str) -> bool:
-        """Any other form is a name or a path."""
+        """Return True: any name may be a shipped model's or a path."""
         return True
 
     def find(self, name: str) -> WeightFile:
-        """As of `ModelSource`. A shipped model's name goes before a file of that name."""
+        """Return the shipped model called `name`, else the file of that path. Raises Unavailable: there is neither."""
         shipped = checkpoints.weights_folder() / f"{name}.safetensors"
         if Path(name).name == name and shipped.is_file():
             return WeightFile(shipped)
@@ -107,15 +107,15 @@ class WeightFiles:
 
 
 SOURCES: list[ModelSource] = [WeightFiles()]
-"""In the order in which they are asked; the last has all names that no other has."""
+"""All sources, in the order in which they are asked. The last one takes any name."""
 
 
 def find_model(name: str) -> Model:
-    """Return the model of a name. Raises Unavailable: there is none."""
+    """Return the model called `name`. Raises Unavailable: there is none."""
     return next(source for source in SOURCES if source.has(name)).find(name)
 
 
 def check_attention(model: Model, *, wanted: bool) -> None:
     """Raise UsageError if an attention map is wanted and the model has no attention."""
     if wanted and not model.header.get("attention"):
-        raise UsageError(f"{model.name} has no attention that could be drawn. Leave out --overlay.")
+        raise UsageError(f"The model {model.name} has no attention map to draw. Leave out --overlay.")

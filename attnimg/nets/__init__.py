@@ -1,1 +1,1 @@
-"""The nets: backbone and heads, pure `nn.Module`s that know nothing of files."""
+"""Nets: backbone and heads, as plain `nn.Module`s without file access."""

@@ -1,10 +1,9 @@
-"""The backbone that every task stands on: a residual CNN whose blocks may end in channel attention and whose last stage
-attends over positions.
+"""The backbone of classifier and segmenter: a residual CNN with optional channel attention in each block, and
+self-attention after the last stage.
 
-Residual blocks after He et al. 2016 (https://arxiv.org/abs/1512.03385); their first strided block averages its shortcut
-before projecting it (He et al. 2019, https://arxiv.org/abs/1812.01187). Dense 3x3 convolutions throughout: on CPUs and
-GPUs alike they run nearer to the machine's peak than depthwise ones, so that they win at equal time though not at
-equal arithmetic.
+Residual blocks follow He et al. 2016 (https://arxiv.org/abs/1512.03385). Strided blocks average the shortcut before
+projecting it (He et al. 2019, https://arxiv.org/abs/1812.01187). All 3x3 convolutions are dense: on CPUs and GPUs they
+run nearer to peak speed than depthwise ones, so they are more accurate at equal time, though not at equal FLOPs.
 """
 
 from __future__ import annotations
@@ -20,19 +19,20 @@ from attnimg import attention
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """What a backbone looks like.
+    """The configuration of a backbone.
 
-    widths, depths: channels and blocks of each stage; stage 0 works at 1/stem_stride of the input, each later one at
-    half. channel_attention: mechanism at the end of each block. spatial_attention: self-attention ("self",
-    "neighborhood", "cosine", "euclidean", "linear") behind the last stage, where positions are few and features rich.
-    heads: of that. span: of "neighborhood". drop_path: probability that the deepest block is skipped in training
-    (Huang et al. 2016, https://arxiv.org/abs/1603.09382), growing linearly from 0 at the first block.
+    widths, depths: channels and blocks of each stage; stage 0 runs at 1/stem_stride of the input's resolution, each
+    later one at half of the previous. channel_attention: mechanism at the end of each block. spatial_attention:
+    self-attention ("self", "neighborhood", "cosine", "euclidean", "linear") after the last stage, which has few
+    positions and rich features. heads: number of its heads. span: of "neighborhood". drop_path: probability that the
+    deepest block is skipped in training (Huang et al. 2016, https://arxiv.org/abs/1603.09382); it grows linearly from 0
+    at the first block.
     """
 
     widths: tuple[int, ...] = (32, 96, 192)
     depths: tuple[int, ...] = (1, 2, 2)
     stem_stride: int = 2
-    channel_attention: str = "se"
+    channel_attention: str = "none"
     spatial_attention: str = "self"
     heads: int = 1
     span: int = 22
@@ -40,7 +40,7 @@ class BackboneConfig:
 
 
 def conv_norm(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    """Convolution (same padding) and batch normalisation."""
+    """Return a convolution (same padding) and a batch norm."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
         nn.BatchNorm2d(outputs),
@@ -48,14 +48,14 @@ def conv_norm(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn
 
 
 class DropPath(nn.Module):
-    """Skips a residual branch, per image, with the given probability while training."""
+    """Skips a residual branch at random, for each image, with the given probability in training."""
 
     def __init__(self, probability: float) -> None:
         super().__init__()
         self.probability = probability
 
     def forward(self, x: Tensor) -> Tensor:
-        """Zero whole images of x, N x C x H x W, and scale up the others."""
+        """Set random images of x, N x C x H x W, to zero, and scale up the others."""
         if not self.training or self.probability == 0:
             return x
         keep = 1 - self.probability
@@ -63,7 +63,7 @@ class DropPath(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions and channel attention beside a shortcut."""
+    """A residual block of two 3x3 convolutions and channel attention."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, channel_attention: str, drop_path: float) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class Block(nn.Module):
             self.shortcut.append(conv_norm(inputs, outputs, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """N x inputs x H x W to N x outputs x ceil(H / stride) x ceil(W / stride)."""
+        """Map N x inputs x H x W to N x outputs x ceil(H / stride) x ceil(W / stride)."""
         y = self.conv2(self.conv1(x).relu_())
         y = self.drop_path(self.attention(y))
         result: Tensor = y.add_(self.shortcut(x)).relu_()
@@ -87,7 +87,7 @@ class Block(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Images to feature maps of growing depth and shrinking size."""
+    """Maps images to feature maps of decreasing resolution and increasing width."""
 
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class Backbone(nn.Module):
         self.attention = attention.build(config.spatial_attention, inputs, heads=config.heads, **options)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Normalized images N x 3 x H x W to one map per stage, N x widths[i] x H/s x W/s with s = stem_stride 2**i."""
+        """Map normalized images N x 3 x H x W to one map per stage, N x widths[i] x H/s x W/s, s = stem_stride 2**i."""
         x = self.stem(x).relu_()
         features = []
         for stage in self.stages:

@@ -1,8 +1,7 @@
 """The classifier: backbone, attention pooling, logits.
 
-A region attention with one region decides what the pooled features are made of: the mean of its output is sum_i w_i
-x_i, with weights w of its own for each head's share of the channels. Its map, the mean over the heads, says how much
-each position counts, and is what overlays draw.
+Pooling is a region attention with a single region, followed by the mean, which yields sum_i w_i x_i; each head has its
+own weights w for its part of the channels. The map drawn by overlays is the mean of these weights over the heads.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from attnimg.nets.backbone import Backbone, BackboneConfig, conv_norm
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """What a classifier looks like.
+    """The configuration of a classifier.
 
     classes: number of logits. width: channels of the pooled features. pooling: mechanism before the mean. heads: of
-    "region" there. dropout: of the pooled features.
+    the pooling, if it is "region". dropout: of the pooled features.
     """
 
     classes: int = 200
@@ -33,7 +32,7 @@ class ClassifierConfig:
 
 
 class ClassifierNet(nn.Module):
-    """Images to logits."""
+    """Maps images to class logits."""
 
     Config = ClassifierConfig
 
@@ -48,9 +47,14 @@ class ClassifierNet(nn.Module):
         self.logits = nn.Linear(config.width, config.classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalized images N x 3 x H x W to logits N x classes."""
+        """Map normalized images N x 3 x H x W to logits N x classes."""
         x = self.expand(self.backbone(x)[-1]).relu_()  # (N, width, h, w)
         x = self.attention(x).mean((2, 3), dtype=self.logits.weight.dtype)  # (N, width)
         with torch.autocast(x.device.type, enabled=False):  # rounded logits would round the scores
             logits: Tensor = self.logits(self.dropout(x))
         return logits
+
+    @staticmethod
+    def example_inputs(size: int) -> tuple[tuple[Tensor, ...], float]:
+        """Return inputs for counting operations, and the number of views in them. size: side of a view in pixels."""
+        return (torch.zeros(1, 3, size, size),), 1.0

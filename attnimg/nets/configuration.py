@@ -1,4 +1,4 @@
-"""Configurations as plain values: what headers and recipes hold, back to the dataclasses they came from."""
+"""Conversion of plain values, as in headers and recipes, to configuration dataclasses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 
 def build_config(values: dict[str, Any], kind: Any) -> Any:
-    """Build a dataclass from plain values, nested ones too; lists become tuples, unknown keys are a `ValueError`."""
+    """Build a dataclass, with nested ones, from plain values; lists become tuples.
+
+    ValueError: a key is unknown, or a value has the wrong type.
+    """
     hints = get_type_hints(kind)
     if unknown := values.keys() - hints.keys():
         raise ValueError(f"{kind.__name__} has no {', '.join(sorted(unknown))}")
@@ -28,7 +31,7 @@ def _convert(value: Any, hint: Any, key: str) -> Any:
 
 
 def walk_config(config: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the name and each value of a configuration's fields, those of nested ones and of tuples, too."""
+    """Yield (name, value) of all fields of a configuration, with those of nested ones and each item of tuples."""
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):

@@ -1,11 +1,11 @@
-"""The segmenter: the backbone's context, and a decoder whose attention gates choose what detail to let through.
+"""The segmenter: a backbone with self-attention, and a U-net decoder with attention gates on its skip connections.
 
-The backbone ends at a sixteenth of the photo's size in self-attention, by which each place gathers from a wide
-neighborhood. All that is decoded starts from this, so the map that overlays draw is what each place receives. A gate
-then weights the features by how much each place is to count; with training it opens nearly everywhere. The decoder
-doubles the size step by step, as a U-net does (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597); at each step
-a gate, told by the deeper map, weights the positions of the backbone's finer one before the two are added (Attention
-U-Net, Oktay et al. 2018, https://arxiv.org/abs/1804.03999).
+The backbone ends in self-attention at 1/16 of the photo's resolution, by which each position gathers context from a
+wide neighborhood. The map drawn by overlays is the attention that each position receives there. A gate then weights
+these features by position; after training it is open nearly everywhere. The decoder doubles the resolution step by step
+(U-net, Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597). At each step an attention gate, controlled by the
+coarser map, weights the positions of the backbone's finer map before the two are added (Attention U-Net, Oktay et al.
+2018, https://arxiv.org/abs/1804.03999).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from attnimg.nets.backbone import Backbone, BackboneConfig, Block, conv_norm
 
 @dataclass(frozen=True)
 class SegmenterConfig:
-    """What a segmenter looks like.
+    """The configuration of a segmenter.
 
-    classes: number of logits. focus: mechanism that weights the context, before the decoder. gate: mechanism that
-    weights what the decoder takes from the backbone. dropout: of the decoded features. Every mechanism may be "none".
+    classes: number of logits. focus: mechanism that weights the backbone's last map, before the decoder. gate:
+    mechanism on the skip connections. dropout: of the decoded features. Every mechanism may be "none".
     """
 
     classes: int = 11
@@ -37,15 +37,14 @@ class SegmenterConfig:
         default_factory=lambda: BackboneConfig(
             widths=(32, 64, 128, 192),
             depths=(1, 2, 3, 2),
-            channel_attention="none",
-            spatial_attention="neighborhood",  # photos are larger than the crops that it learns from
+            spatial_attention="neighborhood",  # photos are larger than training crops
             heads=8,
         )
     )
 
 
 class Merge(nn.Module):
-    """One step of the decoder: what is deep, at twice its size, and what the gate takes from the finer map."""
+    """A step of the decoder: adds the upsampled coarse map and the gated fine map."""
 
     def __init__(self, deep: int, channels: int, gate: str) -> None:
         super().__init__()
@@ -55,15 +54,15 @@ class Merge(nn.Module):
         self.block = Block(channels, channels, 1, "none", 0.0)
 
     def forward(self, deep: Tensor, fine: Tensor) -> Tensor:
-        """deep: N x deep x h x w; fine: N x channels x H x W. Returns N x channels x H x W."""
+        """Merge maps N x deep x h x w and N x channels x H x W into N x channels x H x W."""
         taken = self.gate(fine, deep) if isinstance(self.gate, AttentionGate) else self.gate(fine)
-        # Bilinear weights sum to one: resizing after the 1 x 1 convolution is the same, on the smaller map.
+        # Bilinear weights sum to one, so the 1 x 1 convolution can run first, on the smaller map.
         result: Tensor = self.block(resize(self.project(deep), fine.shape[2:]).add_(taken).relu_())
         return result
 
 
 class SegmenterNet(nn.Module):
-    """Photos to the logits of every place."""
+    """Maps photos to a grid of class logits."""
 
     Config = SegmenterConfig
 
@@ -80,12 +79,12 @@ class SegmenterNet(nn.Module):
         self.logits = nn.Conv2d(widths[0], config.classes, 1)
 
     def encode(self, x: Tensor) -> list[Tensor]:
-        """Normalized photos N x 3 x H x W to one map per stage, finest first; the last is the weighted context."""
+        """Map normalized photos N x 3 x H x W to one map per stage, finest first; the last one is weighted."""
         *fine, context = self.backbone(x)
         return [*fine, self.attention(context)]
 
     def decode(self, features: list[Tensor]) -> Tensor:
-        """What `encode` returned to logits, N x classes x h x w, h = ceil(H / stem stride)."""
+        """Map the result of `encode` to logits, N x classes x h x w, h = ceil(H / stem stride)."""
         *fine, x = features
         for merge in self.decoder:
             x = merge(x, fine.pop())
@@ -95,8 +94,13 @@ class SegmenterNet(nn.Module):
         return logits
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalized photos N x 3 x H x W, of any size, to logits N x classes x h x w, h = ceil(H / stem stride)."""
+        """Map normalized photos N x 3 x H x W of any size to logits N x classes x h x w, h = ceil(H / stem stride)."""
         return self.decode(self.encode(x))
+
+    @staticmethod
+    def example_inputs(size: int) -> tuple[tuple[Tensor, ...], float]:
+        """Return inputs for counting operations, and the number of 4:3 photos in them. size: their shortest side."""
+        return (torch.zeros(1, 3, size, size * 4 // 3),), 1.0
 
 
 def resize(x: Tensor, size: tuple[int, ...]) -> Tensor:

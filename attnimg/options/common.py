@@ -146,7 +146,7 @@ class DeviceOptions:
 
 @dataclass(frozen=True)
 class ComputeOptions(DeviceOptions):
-    """And how many images go through the net at once."""
+    """Options of the device, and the size of its batches."""
 
     batch_size: Annotated[int, Option(minimum=1, help="Most images at once through the net.", panel=_SPEED)] = 64
 

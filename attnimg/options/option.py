@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -10,6 +12,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from attnimg.errors import UsageError
 
 Options = TypeVar("Options")
+
+_NUMBERS: dict[Any, type[Any]] = {int: Integral, float: Real}  # NumPy's are numbers, too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +69,11 @@ def build_options(kind: type[Options], **values: Any) -> Options:
     known = leaves(kind)
     if unknown := values.keys() - known.keys():
         raise TypeError(f"there is no option {min(unknown)!r}; there are {', '.join(known)}")
-    return _build(kind, {name: _check(known[name], value) for name, value in values.items()})
+    built: Options = _build(kind, {name: _check(known[name], value) for name, value in values.items()})
+    return built
 
 
-def _build(kind: type[Options], values: dict[str, Any]) -> Options:
+def _build(kind: Any, values: dict[str, Any]) -> Any:
     hints = get_type_hints(kind)
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
     own = {field.name for field in fields(kind)}
@@ -77,19 +82,28 @@ def _build(kind: type[Options], values: dict[str, Any]) -> Options:
 
 
 def _check(leaf: Leaf, value: Any) -> Any:
-    name, option, hint = leaf.field.name, leaf.option, leaf.hint
-    if value is None:
+    """Return the value in its option's type. UsageError: it has another type, or is out of bounds."""
+    name, option = leaf.field.name, leaf.option
+    kind, *nothing = _parts(leaf.hint)
+    if value is None and nothing:
         return None
-    choices = [choice for part in _parts(hint) if get_origin(part) is Literal for choice in get_args(part)]
-    if choices and value not in choices:
-        raise UsageError(f"{name} is {value!r}; give one of {', '.join(map(str, choices))}.")
-    low, high = option.minimum, option.maximum
-    if (low is not None and value < low) or (high is not None and value > high):
-        bounds = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
-        raise UsageError(f"{name} is {value}; give a number that is {bounds}.")
-    if Path in _parts(hint):
+    if value is None:
+        raise UsageError(f"{name} is None; leave it out for its default.")
+    if get_origin(kind) is Literal and value not in get_args(kind):
+        raise UsageError(f"{name} is {value!r}; give one of {', '.join(get_args(kind))}.")
+    if kind in _NUMBERS:
+        low, high = option.minimum, option.maximum
+        is_above = isinstance(value, _NUMBERS[kind]) and (low is None or value >= low)
+        if not is_above or (high is not None and not value <= high):
+            bounds = "" if low is None else f", at least {low:g}" if high is None else f", from {low:g} to {high:g}"
+            raise UsageError(f"{name} is {value!r}; give a {'whole ' if kind is int else ''}number{bounds}.")
+    if kind is bool and not isinstance(value, bool):
+        raise UsageError(f"{name} is {value!r}; give True or False.")
+    if kind is Path:
         return Path(value)
-    if any(get_origin(part) is list for part in _parts(hint)):
+    if kind is str:
+        return str(value)
+    if get_origin(kind) is list:
         return [str(item) for item in ([value] if isinstance(value, str | Path) else value)]
     return value
 
@@ -98,14 +112,18 @@ def _parts(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 
-def to_arguments(*groups: Any) -> list[str]:
-    """Return options as words of a command line that gives the same, those with their default left out."""
+def to_arguments(*groups: Any, without: Container[str] = ()) -> list[str]:
+    """Return options as words of a command line that gives the same, those with their default left out.
+
+    without: names of options to leave out.
+    """
     options: list[str] = []
     positional: list[str] = []
     for group in groups:
+        values = _values(group)
         for name, leaf in leaves(type(group)).items():
-            value, default = _find(group, name), leaf.field.default
-            if value == (None if default is MISSING else default):
+            value, default = values[name], leaf.field.default
+            if name in without or value == (None if default is MISSING else default):
                 continue
             if leaf.option.positional:
                 positional += value
@@ -116,12 +134,10 @@ def to_arguments(*groups: Any) -> list[str]:
     return [*options, *(["--", *positional] if positional else [])]
 
 
-def _find(group: Any, name: str) -> Any:
-    """Return the value of an option, in whichever of the nested groups it is."""
+def _values(group: Any) -> dict[str, Any]:
+    """Return the values of a group and of those that it is made of, by name."""
+    found: dict[str, Any] = {}
     for field in fields(group):
         value = getattr(group, field.name)
-        if is_dataclass(value) and name in leaves(type(value)):
-            return _find(value, name)
-        if field.name == name and not is_dataclass(value):
-            return value
-    raise KeyError(name)
+        found |= _values(value) if is_dataclass(value) else {field.name: value}
+    return found

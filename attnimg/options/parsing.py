@@ -20,12 +20,11 @@ def check_distinct(files: Mapping[str, Path | None]) -> None:
             raise UsageError(f"{other} and {option} name the same file. Name another file for {option}.")
 
 
-def parse_side(option: str, value: str | int | None, minimum: int, **words: T) -> int | T:
-    """Return a number of pixels, or what a word stands for. UsageError: the value is neither.
+def parse_side(option: str, value: str, minimum: int, **words: T) -> int | T:
+    """Return a number of pixels, or the value of a word. UsageError: it is neither.
 
-    minimum: smallest accepted value, in pixels. None is the word "none".
+    minimum: smallest accepted number, in pixels.
     """
-    value = "none" if value is None else str(value)
     if value in words:
         return words[value]
     if not value.isdecimal() or int(value) < minimum:

@@ -1,1 +1,1 @@
-"""The stream that carries images from their source to their record."""
+"""The stream that carries images from source to record."""

@@ -1,9 +1,9 @@
-"""How many pixels a stream may hold, and for how many an image counts before its own number is known.
+"""Limit the pixels that a stream holds in memory, by an estimate of each image before it is read.
 
-Most files say so in their header, which is looked into first: of two files of the same bytes, one may hold a hundred
-times the other's pixels. It counts as the largest of those lately read whose files were about as large, if that is
-more, for what a job makes of an image stays in memory with it. Where no header tells, that alone stands for the image,
-and where there was none, it counts as all that may be held. Nothing here knows of threads: the caller holds a lock.
+The header usually gives the pixel count; the file size does not: one of two files of equal size may hold a hundred
+times the other's pixels. But a job may keep more than the image in memory. So the estimate is the header's count, or
+the largest count seen lately in files of similar size if that is larger. Without a header's count, the latter alone is
+the estimate; without either, an image counts as the whole budget. Not thread-safe: the caller holds a lock.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 from attnimg.files.source import Source
 
-_KEPT = 7 / 8  # of what is expected of files of a size, with each that turns out smaller: one giant is soon forgotten
+_DECAY = 7 / 8  # of the expected pixels, per image that has fewer: one giant is soon forgotten
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """The size of an image before it is read.
 
-    pixels: by its header, if that tells. magnitude: bit length of the file's size in bytes; 0 if unknown.
+    pixels: by its header; None if unknown. magnitude: bit length of the file's size in bytes; 0 if unknown.
     """
 
     pixels: int | None
@@ -28,7 +28,7 @@ class Estimate:
 
 
 def estimate(source: Source) -> Estimate:
-    """Return the estimate of a source; raises nothing, and waits for no pipe."""
+    """Return the estimate of a source. Raises nothing, never waits for a pipe."""
     try:
         size = os.stat(source.path).st_size if source.data is None else len(source.data)  # noqa: PTH116 - any bytes
     except OSError:
@@ -37,9 +37,9 @@ def estimate(source: Source) -> Estimate:
 
 
 class Budget:
-    """Pixels that are held, and those that are expected of the images that are being read; `most` of both.
+    """Pixels held in memory, and pixels expected of images that are being read; at most `most` together.
 
-    It is exceeded by a larger image, which has it alone, and by as much as images turn out to be larger than expected.
+    A larger image is read alone and exceeds it, as do images that turn out larger than expected.
     """
 
     def __init__(self, most: int) -> None:
@@ -47,7 +47,7 @@ class Budget:
         self._by_magnitude: dict[int, int] = {}
 
     def has_room(self, size: Estimate) -> bool:
-        """Tell whether an image may be read."""
+        """Whether an image may be read now."""
         expected = self._guess(size)
         if expected is None:
             return not self.expected and self.held < self.most
@@ -55,22 +55,22 @@ class Budget:
         return not others or others + expected <= self.most
 
     def expect(self, size: Estimate) -> int:
-        """Count an image that is to be read, and return as what, for `settle`."""
+        """Count an image that will be read. Return the number of pixels counted, for `settle`."""
         guess = self._guess(size)
         expected = self.most if guess is None else guess
         self.expected += expected
         return expected
 
     def settle(self, size: Estimate, expected: int, pixels: int | None) -> None:
-        """Count the pixels of an image that was read in place of what was expected; None: it could not be read."""
+        """Replace an image's expected pixels by its actual ones. pixels: None if it could not be read."""
         self.expected -= expected
         if pixels is not None:
             self.held += pixels
-            lately = int(self._by_magnitude.get(size.magnitude, 0) * _KEPT)
+            lately = int(self._by_magnitude.get(size.magnitude, 0) * _DECAY)
             self._by_magnitude[size.magnitude] = max(pixels, lately)
 
     def release(self, pixels: int) -> None:
-        """Count those of an image no more."""
+        """Stop counting the pixels of an image."""
         self.held -= pixels
 
     def _guess(self, size: Estimate) -> int | None:

@@ -1,4 +1,4 @@
-"""What the stream needs of a task: one method for each station that an image passes."""
+"""The interface between the stream and a task: one method per station of an image."""
 
 from __future__ import annotations
 
@@ -10,50 +10,50 @@ from attnimg.files.source import Source
 from attnimg.records import Record
 
 Ready = TypeVar("Ready")
-"""An image as the host leaves it for the device: decoded, oriented, resized."""
+"""An image that the host has prepared for the device: decoded, oriented, resized."""
 
 Outcome = TypeVar("Outcome")
-"""What the net concluded about one image."""
+"""The net's result for one image."""
 
 Tell = Callable[[str], None]
-"""Takes a few words about the progress of one input."""
+"""Takes a few words on the progress of one input."""
 
 
 class Job(Protocol[Ready, Outcome]):
     """One task, station by station, in the order in which an image passes them.
 
-    Each may raise `ImageError`, which becomes the image's `Failed` record, or `MemoryError`, which becomes one of kind
-    out-of-memory (a device's own exception must be translated). Any other exception is a bug and ends the stream.
+    A station may raise `ImageError`, which becomes the image's `Failed` record, or `MemoryError`, which becomes a
+    record of kind out-of-memory (translate a device's own exception). Any other exception is a bug and ends the stream.
     """
 
     def admit(self, source: Source) -> Record | Outputs:
         """Claim the names of the image's outputs, in input order; one thread, before reading.
 
-        A record returned here, such as `Skipped`, is the image's record, and no other station sees the image.
+        A record returned here, such as `Skipped`, is final: the image passes no other station.
         """
         ...
 
     def is_batched(self, source: Source) -> bool:
-        """Whether the input passes read, predict and write. If not, `process` does all of it."""
+        """Whether the input passes read, predict and write; else it passes `process`. The thread of `admit`."""
         return True
 
     def read(self, source: Source, outputs: Outputs) -> Ready:
-        """Decode the image and do the host's part of the preparation; many threads."""
+        """Decode the image and do the host's part of the preprocessing; many threads."""
         ...
 
     def shape(self, ready: Ready) -> Hashable:
-        """Return a value that images must share to go into one batch; a reader's thread."""
+        """Return the key of the image's batch: images of equal keys may go together; a reader's thread."""
         ...
 
     def pixels(self, ready: Ready) -> int:
-        """Count the pixels that `ready` holds in memory until it is written; a reader's thread."""
+        """Return the number of pixels that `ready` holds in memory until it is written; a reader's thread."""
         ...
 
     def predict(self, batch: list[Ready]) -> Sequence[Outcome]:
-        """Run the net on images of one shape: one outcome each, in their order; the calling thread.
+        """Run the net on images of one shape and return one outcome each, in their order; the calling thread.
 
-        If a batch fails with `ImageError` or `MemoryError`, its halves are tried, and so on; batches of a shape that
-        exceeded the memory stay halved.
+        If a batch fails with `ImageError` or `MemoryError`, its halves are tried, and so on; after a `MemoryError`,
+        later batches of the shape stay halved.
         """
         ...
 
@@ -62,5 +62,5 @@ class Job(Protocol[Ready, Outcome]):
         ...
 
     def process(self, source: Source, outputs: Outputs, tell: Tell) -> Record:
-        """Do all stations for an input that cannot be batched, such as a video; the calling thread."""
+        """Do all of the work on an input that cannot be batched, such as a video; in its turn, the calling thread."""
         raise NotImplementedError

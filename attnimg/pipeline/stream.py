@@ -1,11 +1,12 @@
-"""The stream: sources in, records out, in input order, in bounded memory, each failure kept to its image.
+"""Run a job over sources: records in input order, in bounded memory, and one failure costs one image.
 
     sources ──> admit ──> read ──> batch ──> predict ──> write ──> records
     (feeder's thread)   (pool)     (calling thread)     (pool)     (calling thread)
+                  └─────────────────> process ───────────────────────┘  inputs that cannot be batched
 
-The calling thread drives the device and hands out records, so that Ctrl-C and a closed pipe arrive where everything can
-be stopped. Threads do the rest: decoding releases Python's lock, and a source may block (a list on stdin). All of them
-share one small state behind one lock. Only the feeder waits for room: what was admitted can always finish.
+The calling thread drives the device and yields records, so that Ctrl-C and a closed pipe arrive where everything can
+be stopped. Threads do the rest: decoding releases Python's lock, and a source may block (a list on stdin). All threads
+share one small state behind one lock. Only the feeder waits for room: admitted images can always finish.
 """
 
 from __future__ import annotations
@@ -27,10 +28,9 @@ from attnimg.pipeline.job import Job, Outcome, Ready, Tell
 from attnimg.pipeline.journal.journal import Journal
 from attnimg.pipeline.ticket import Ticket, failed, recording_failures
 from attnimg.records import Failed, Record
+from attnimg.runtime import POOL
 
-POOL = "attnimg"  # what its threads' names begin with; those that are there after a stream's end hang
-GRACE = 0.5  # seconds; a write of one image is over by then
-PIXELS_PER_WORKER = 1 << 25  # a photo of 12 megapixels and its result; larger ones go one by one
+PIXELS_PER_WORKER = 1 << 25  # a photo of 12 megapixels and its result; larger ones are read one by one
 
 
 def stream(
@@ -45,22 +45,24 @@ def stream(
     window: int = 512,
     pixels: int | None = None,
     patience: float = 0.2,
+    grace: float = 0.5,
 ) -> Generator[Record, None, None]:
     """Yield exactly one record per source, in order, each as soon as it and all before it are known.
 
-    batch_size: most images in one call of `job.predict`. workers: threads that read and write. admit: instead of
-    `job.admit`, which it calls; it also sees sources with an error, and raises it (`Journal.wrap_admit`).
+    batch_size: most images in one call of `job.predict`. workers: threads that read and write.
+    admit: replaces `job.admit` and calls it; it also sees sources with an error, and raises it (`Journal.wrap_admit`).
     probe: returns an image's format and pixel count by its header; called once for each image, before `admit`.
-    tell: takes the progress of inputs that `job.process` does.
-    window: most images between source and record, so that one slow image cannot make the others pile up.
-    pixels: most that are held from reading to writing, as far as can be told before reading (see `Budget`); an image of
-    more goes alone. None: `PIXELS_PER_WORKER` for each worker, and for two at least.
-    patience: seconds that an image waits for others of its shape before its batch goes as it is.
+    tell: takes the progress of inputs in `job.process`.
+    window: most images between source and record, so that images do not pile up behind a slow one.
+    pixels: most pixels in memory between reading and writing, as far as headers tell (see `Budget`); a larger image
+    goes alone. None: `PIXELS_PER_WORKER` for each worker, and for at least two.
+    patience: seconds that an image waits for others of its shape before its batch goes incomplete.
+    grace: seconds that steps under way get when the stream is closed; the write of one image takes less.
 
     An exception that is neither `ImageError` nor `MemoryError` is a bug, or the sources' own, and is raised here: in
-    its image's turn, but from `job.predict` at once. Close the generator to stop early (`contextlib.closing`): what is
-    queued is dropped, steps under way get `GRACE` to finish, threads end; what blocks on its source or in a read for
-    longer is left behind.
+    its image's turn, but from `job.predict` and `job.process` at once. Close the generator to stop early
+    (`contextlib.closing`): queued images are dropped, steps under way get `grace` to finish, threads end. A source that
+    blocks, or a read that takes longer, is left behind.
     """
     budget = Budget(max(2, workers) * PIXELS_PER_WORKER if pixels is None else pixels)
     admit = admit or Journal().wrap_admit(job.admit)
@@ -70,12 +72,12 @@ def stream(
     try:
         yield from run.records()
     finally:
-        run.stop()
+        run.stop(grace)
 
 
 @dataclass(slots=True, eq=False)
 class _Image(Generic[Ready]):
-    """One image that is in memory; `pixels` of the budget belong to it."""
+    """An image in memory. pixels: its share of the budget."""
 
     ticket: Ticket
     ready: Ready
@@ -83,7 +85,7 @@ class _Image(Generic[Ready]):
 
 
 class _Run(Generic[Ready, Outcome]):
-    """One run's state. `feed` runs on the feeder's thread, `_read` and `_write` on the pool's, the rest on ours."""
+    """A stream: `feed` runs on the feeder's thread, `_read` and `_write` on the pool's, the rest on the caller's."""
 
     def __init__(
         self,
@@ -104,9 +106,10 @@ class _Run(Generic[Ready, Outcome]):
         self.room = threading.Condition(self.lock)  # the feeder waits for it
         self.news = threading.Condition(self.lock)  # the calling thread waits for it
         self.tickets: deque[Ticket] = deque()  # admitted and not yet yielded, in order
-        self.unbatched: dict[Ticket, Outputs] = {}  # inputs that wait for `job.process`, in order
+        self.unbatched: dict[Ticket, Outputs] = {}  # inputs that wait for `job.process`
+        self.batch_is_next = False  # after `job.process`, so that a run of its inputs does not keep batches waiting
         self.next: Estimate | None = None  # of the next image, if it is to be read
-        self.reading = self.running = 0  # images that readers were given, steps under way on the pool
+        self.reading = self.running = 0  # images given to readers, steps under way on the pool
         self.ended = self.stopped = False
         self.bug: BaseException | None = None
 
@@ -149,11 +152,8 @@ class _Run(Generic[Ready, Outcome]):
         while True:
             with self.lock:
                 ticket = self._take_done()
-                batch = (
-                    None if ticket or self._unbatched_is_first() else self.batches.take_due(complete=self._is_full())
-                )
-                unbatched = next(iter(self.unbatched), None) if not ticket and not batch else None
-                outputs = self.unbatched.pop(unbatched) if unbatched else {}
+                batch = None if ticket or self._unbatched_is_next() else self._take_batch()
+                unbatched = None if ticket or batch else self._take_unbatched()
                 if not ticket and not batch and not unbatched:
                     if self.ended and not self.tickets:
                         break
@@ -162,7 +162,7 @@ class _Run(Generic[Ready, Outcome]):
             if batch:
                 self._predict(batch)
             elif unbatched:
-                self._process(unbatched, outputs)
+                self._process(*unbatched)
             elif ticket and ticket.record:
                 yield ticket.record
             elif ticket and ticket.bug:
@@ -170,14 +170,14 @@ class _Run(Generic[Ready, Outcome]):
         if self.bug:
             raise self.bug
 
-    def stop(self) -> None:
-        """Drop what is queued and give the steps under way a moment; nothing is admitted after this."""
+    def stop(self, grace: float) -> None:
+        """Admit nothing more, drop queued images, and wait up to `grace` seconds for the steps under way."""
         with self.lock:
             self.stopped = True
             self.room.notify()
         self.pool.shutdown(wait=False, cancel_futures=True)
         with self.lock:
-            all_done = self.news.wait_for(lambda: not self.running, GRACE)
+            all_done = self.news.wait_for(lambda: not self.running, grace)
         if all_done:
             self.pool.shutdown()
 
@@ -186,12 +186,12 @@ class _Run(Generic[Ready, Outcome]):
             return False
         return self.next is None or (self.reading < self.most_reading and self.budget.has_room(self.next))
 
-    def _unbatched_is_first(self) -> bool:
-        """Whether the next record is that of an input that cannot be batched, and that is not done."""
-        return bool(self.tickets) and self.tickets[0] in self.unbatched
+    def _unbatched_is_next(self) -> bool:
+        """Whether the first input waits for `job.process`, and no batch has precedence."""
+        return not self.batch_is_next and bool(self.tickets) and self.tickets[0] in self.unbatched
 
     def _is_full(self) -> bool:
-        """Whether no image can join the batches before some of them are predicted."""
+        """Whether no image can join the batches before one of them is predicted."""
         return not self.reading and (self.ended or not self._has_room())
 
     def _read(self, ticket: Ticket, outputs: Outputs, size: Estimate, expected: int) -> None:
@@ -214,6 +214,17 @@ class _Run(Generic[Ready, Outcome]):
         self.room.notify()
         return self.tickets.popleft()
 
+    def _take_batch(self) -> Batch[_Image[Ready]] | None:
+        self.batch_is_next = False
+        return self.batches.take_due(complete=self._is_full())
+
+    def _take_unbatched(self) -> tuple[Ticket, Outputs] | None:
+        """Take the first input if it waits for `job.process`. A video takes minutes, so those before it go first."""
+        if not self.tickets or self.tickets[0] not in self.unbatched:
+            return None
+        self.batch_is_next = True
+        return self.tickets[0], self.unbatched.pop(self.tickets[0])
+
     def _process(self, ticket: Ticket, outputs: Outputs) -> None:
         try:
             ticket.record = self.job.process(ticket.source, outputs, self.tell)
@@ -221,8 +232,8 @@ class _Run(Generic[Ready, Outcome]):
             ticket.record = failed(ticket.source, error)
 
     def _predict(self, batch: Batch[_Image[Ready]]) -> None:
-        """Predict a batch, what fails of it by halves; of what memory is too small for, later batches stay halved."""
-        parts = [batch.images]  # the next one last
+        """Predict a batch, and if it fails, its halves; if memory was short, later batches of the shape stay halved."""
+        parts = [batch.images]  # the last one is next
         while parts:
             images, most = parts.pop(), self.batches.most(batch.shape)
             if len(images) <= most:
@@ -240,10 +251,10 @@ class _Run(Generic[Ready, Outcome]):
             parts += [images[most:], images[:most]]
 
     def _try(self, images: list[_Image[Ready]]) -> Failed | None:
-        """Predict images; else return what the first one's record would be, and keep nothing of what was tried."""
+        """Predict images. If that fails, return the failure of the first one, and keep none of the memory."""
         try:
             outcomes = self.job.predict([image.ready for image in images])
-        except (ImageError, MemoryError) as error:  # whose traceback keeps the batch's memory alive until we return
+        except (ImageError, MemoryError) as error:  # its traceback keeps the batch in memory until this returns
             return failed(images[0].ticket.source, error)
         for image, outcome in zip(images, outcomes, strict=True):
             self.pool.submit(self._write, image, outcome)

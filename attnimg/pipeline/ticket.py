@@ -13,7 +13,7 @@ from attnimg.records import Failed, Record
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """An image's position in the output order. `record` or `bug` is set once, when the image is done."""
+    """An image's position in the output order. Either `record` or `bug` is set, once."""
 
     source: Source
     record: Record | None = None
@@ -27,7 +27,7 @@ class Ticket:
 
 @contextmanager
 def recording_failures(ticket: Ticket) -> Iterator[None]:
-    """Turn an image's error into its record; keep any other exception for the calling thread."""
+    """Turn an `ImageError` or `MemoryError` into the image's record; keep other exceptions for the calling thread."""
     try:
         yield
     except (ImageError, MemoryError) as error:
@@ -37,7 +37,7 @@ def recording_failures(ticket: Ticket) -> Iterator[None]:
 
 
 def failed(source: Source, error: ImageError | MemoryError) -> Failed:
-    """Return the record of an image that failed."""
+    """Return the record of a failed image."""
     if isinstance(error, ImageError):
         return Failed.of(source.path, error)
     return Failed(

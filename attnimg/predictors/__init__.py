@@ -1,1 +1,1 @@
-"""Predictors: preprocessing, a net, results. They know nothing of files."""
+"""Predictors: arrays in, results out, by preprocessing and a net. They do not handle files."""

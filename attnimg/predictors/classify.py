@@ -1,7 +1,7 @@
-"""Classification: pictures of any shape to calibrated labels, and where the net looked.
+"""Image classification: labels with calibrated scores, and attention maps, for images of any shape.
 
-A picture becomes one square view from its center, or several along its longer side whose probabilities are averaged:
-the images that the net learnt from are center squares, scaled down.
+The net was trained on scaled-down center squares. Therefore an image becomes one square view from its center, or
+several views along its longer side; the probabilities of the views are averaged.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ GRID = 64  # cells of an attention map along a view's side
 
 @dataclass(frozen=True)
 class Prepared:
-    """The host's part of a picture.
+    """An image that was preprocessed on the host.
 
-    views: V x S x S x 3 uint8. positions: of each view along the longer side, 0 to 1. size: (width, height).
+    views: V x S x S x 3 uint8. positions: of each view along the longer side, 0 to 1. size: (width, height) of the
+    image.
     """
 
     views: NDArray[np.uint8]
@@ -42,10 +43,10 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What the net says of one picture.
+    """The prediction for one image.
 
-    probabilities: float32, one per class, summing to one. attention: float32 h x w over the whole picture, in [0, 1]
-    with 0.5 for uniform attention, NaN where no view looked; None unless asked for.
+    probabilities: float32, one per class, summing to one. attention: float32 h x w over the whole image, in [0, 1]
+    with 0.5 for uniform attention, NaN outside all views; None if not requested, or if the model has none.
     """
 
     probabilities: NDArray[np.float32]
@@ -53,10 +54,10 @@ class Predicted:
 
 
 class Classifier:
-    """Classifies images; knows nothing of files.
+    """Classifies images.
 
-    net, header: as of a `models.sources.Model`. device, precision: see `models.device`. views: squares per image, along
-    its longer side.
+    net, header: of a `models.sources.Model`. device, precision: see `models.device`. views: number of square views per
+    image, along its longer side.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Classifier:
         self.shortest = preprocessing.size
         self.views = views
         self._temperature: float = header["temperature"]
-        self._backend: Backend = TorchBackend(net, header, preprocessing, device=device, precision=precision)
+        self.backend: Backend = TorchBackend(net, header, preprocessing, device=device, precision=precision)
 
     def __call__(self, images: ImageLike | Sequence[ImageLike], topk: int = 5) -> Any:
         """Classify one image (tuple of `topk` predictions, best first) or a list of them (list of such tuples).
@@ -89,7 +90,7 @@ class Classifier:
         return apply(work, images)
 
     def prepare(self, pixels: Pixels) -> Prepared:
-        """Cut and scale the views of an image, H x W x 3; the host's part, for any thread."""
+        """Crop and scale the views of an image, H x W x 3, on the host. Thread-safe."""
         height, width = pixels.shape[:2]
         count = self.views if width != height else 1
         positions = tuple(np.linspace(0, 1, count).tolist()) if count > 1 else (0.5,)
@@ -97,10 +98,10 @@ class Classifier:
         return Prepared(views, positions, (width, height))
 
     def predict(self, prepared: Sequence[Prepared], attention: bool = False) -> list[Predicted]:
-        """Run the net on a batch; one outcome each, in its order. MemoryError: the device has too little memory."""
+        """Run the net on a batch; return one prediction per image. MemoryError: the device has too little memory."""
         if not prepared:
             return []
-        logits, maps = self._backend(np.concatenate([p.views for p in prepared]), attention=attention)
+        logits, maps = self.backend(np.concatenate([p.views for p in prepared]), attention=attention)
         counts = [len(p.views) for p in prepared]
         probabilities = torch.split(F.softmax(torch.from_numpy(logits) / self._temperature, -1), counts)
         means = [p.mean(0).numpy() for p in probabilities]
@@ -119,16 +120,16 @@ class Classifier:
 def load_classifier(
     model: str | None = None, *, device: str = "auto", precision: str = "auto", views: int = 1
 ) -> Classifier:
-    """Build the classifier of a model's name or path; default: the shipped one. Raises Unavailable."""
+    """Build the classifier of a model's name or path; None: the shipped model. Raises Unavailable."""
     classifier: Classifier = load("classify", model, device=device, precision=precision, views=views)
     return classifier
 
 
 def _spread(maps: Tensor, prepared: Prepared) -> NDArray[np.float32]:
-    """Lay the maps of the views, V x h x w, out over the picture; where views overlap their mean counts."""
+    """Return one map over the whole image from the maps of the views, V x h x w; overlapping views are averaged."""
     width, height = prepared.size
     side = min(width, height)
-    grid = min(GRID, side)  # a map needs no more cells than the picture has pixels
+    grid = min(GRID, side)  # no more cells than pixels
     rows, columns = round(grid * height / side), round(grid * width / side)
     fine = F.interpolate(maps[:, None], (grid, grid), mode="bilinear")[:, 0].numpy()
     total, count = np.zeros((rows, columns), np.float32), np.zeros((rows, columns), np.float32)

@@ -1,11 +1,11 @@
-"""Enhancement: dark photos of any size to bright ones of the same size and depth, and the attention of the net.
+"""Low-light enhancement: dark photos of any size to bright ones of the same size and bit depth, and attention maps.
 
 The net estimates the exposure from a thumbnail of the whole photo, and restores the photo in tiles, each with a margin.
-So memory is bounded by the tile, and no seam shows; on a device with less memory, tiles become smaller.
+So memory is bounded by the tile, and no seam shows. On a device with less memory, tiles become smaller.
 
-On the CPU each photo is processed alone: sums in another order would change some pixels by one code, so that a photo
-would depend on the others in its batch, and a resumed run on where it was interrupted. Other devices take photos of one
-shape together, as a small photo would leave most of such a device idle.
+On the CPU each photo is processed alone. Sums in another order would change some pixels by one code, so that a result
+would depend on the other photos in its batch, and in a resumed run on the point of interruption. Other devices take
+photos of one shape together, as a small photo leaves most of such a device idle.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from attnimg.predictors.exposure import make_thumbnail
 from attnimg.predictors.inputs import ImageLike, apply
 from attnimg.predictors.restorer import DEFAULTS, Restorer, Settings, TwoStageRestorer
 
-TILES = {"cpu": 1024, "cuda": 2048}  # pixels along a side
-SMALLEST_TILE = 128  # smaller tiles would be nearly all margin
-BATCHING_DEVICES = frozenset({"cuda", "mps"})  # those that take photos of one shape together
+TILES = {"cpu": 1024, "cuda": 2048}  # side in pixels, by device type
+SMALLEST_TILE = 128  # pixels; smaller tiles would be nearly all margin
+BATCHING_DEVICES = frozenset({"cuda", "mps"})  # device types that take photos of one shape together
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The host's part of a photo.
+    """A photo that was preprocessed on the host.
 
-    pixels: H x W x 3, uint8 or uint16. thumbnail: the whole photo, S x S x 6 float32 in [0, 1], see `make_thumbnail`.
+    pixels: H x W x 3, uint8 or uint16. thumbnail: of the whole photo, S x S x 6 float32, see `make_thumbnail`.
     """
 
     pixels: Pixels
@@ -45,8 +45,8 @@ class Prepared:
 class Restored:
     """An enhanced photo.
 
-    pixels: of the photo's shape and type. attention: G x G float32 over the photo, of the exposure estimate, in [0, 1]
-    with 0.5 for uniform attention; None unless asked for.
+    pixels: of the photo's shape and type. attention: map of the exposure estimation over the photo, G x G float32 in
+    [0, 1] with 0.5 for uniform attention; None if not requested, or if the model has none.
     """
 
     pixels: Pixels
@@ -54,11 +54,11 @@ class Restored:
 
 
 class Enhancer:
-    """Enhances photos; knows nothing of files.
+    """Enhances photos.
 
-    net, header: as of a `models.sources.Model`. device, precision: see `models.device`. tile: side of the tiles of
-    larger photos, and, except on the CPU, of the square that smaller photos may fill together; None: as suits the
-    device. It is halved for good, down to `SMALLEST_TILE`, when the device has too little memory. batching: devices
+    net, header: of a `models.sources.Model`. device, precision: see `models.device`. tile: side of the tiles of larger
+    photos, in pixels; a batch of smaller photos has at most as many pixels as a tile; None: by the device. When the
+    device runs out of memory, it is halved for all later photos too, down to `SMALLEST_TILE`. batching: device types
     that take photos of one shape together.
     """
 
@@ -90,7 +90,7 @@ class Enhancer:
         return apply(work, images)
 
     def prepare(self, pixels: Pixels) -> Prepared:
-        """Make the thumbnail of a photo, H x W x 3; the host's part, for any thread."""
+        """Make the thumbnail of a photo, H x W x 3, on the host. Thread-safe."""
         return Prepared(pixels, make_thumbnail(pixels, self.restorer.size))
 
     def predict(
@@ -98,7 +98,7 @@ class Enhancer:
     ) -> list[Restored]:
         """Enhance photos of one shape. MemoryError: the device has too little memory.
 
-        On the CPU a photo's result does not depend on the others, to the bit; elsewhere it may, slightly.
+        On the CPU a photo's result does not depend on the other photos, to the bit; elsewhere it may, slightly.
         """
         parts = [prepared] if self._batches else [[one] for one in prepared]
         return [restored for part in parts if part for restored in self._predict(part, settings, attention)]
@@ -110,7 +110,7 @@ class Enhancer:
         return [Restored(pixels, None if maps is None else maps[i]) for i, pixels in enumerate(photos)]
 
     def restore(self, photos: Sequence[Pixels], estimate: Any, settings: Settings) -> list[Pixels]:
-        """Enhance photos of one shape, H x W x 3, by the restorer's estimate of them, tile by tile.
+        """Enhance photos of one shape, H x W x 3, tile by tile. estimate: the restorer's, for all of them.
 
         MemoryError: the device has too little memory for the smallest tiles.
         """
@@ -129,7 +129,7 @@ class Enhancer:
         return found
 
     def _fill(self, out: Pixels, pixels: Pixels, estimate: Any, settings: Settings) -> bool:
-        """Enhance photos N x H x W x 3 into `out`; False if this tile size exceeds the memory and can be halved."""
+        """Enhance photos N x H x W x 3 into `out`; return False if the tile exceeds the memory and can be halved."""
         size = (pixels.shape[1], pixels.shape[2])
         try:
             for inner, outer in tiles(size, self.tile, self.restorer.margin):
@@ -138,7 +138,7 @@ class Enhancer:
                 tile = self.restorer.restore(part, estimate, origin, size, settings)
                 own = (slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer, strict=True))
                 out[:, *inner] = tile[:, *own]
-        except MemoryError:  # its traceback keeps the tensors alive until this returns
+        except MemoryError:  # its traceback keeps the tensors alive until this function returns
             if self.tile <= SMALLEST_TILE:
                 raise
             return False
@@ -151,20 +151,19 @@ class Enhancer:
 def load_enhancer(
     model: str | None = None, *, device: str = "auto", precision: str = "auto", tile: int | None = None
 ) -> Enhancer:
-    """Build the enhancer of a model's name or path; default: the shipped one. Raises Unavailable."""
+    """Build the enhancer of a model's name or path; None: the shipped model. Raises Unavailable."""
     enhancer: Enhancer = load("enhance", model, device=device, precision=precision, tile=tile)
     return enhancer
 
 
 def tiles(size: tuple[int, int], tile: int, margin: int) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:
-    """Yield for each tile the pixels that it fills, and those that it sees: these and a margin within the photo.
+    """Yield (rows, columns) of each tile, without and with its margin, which is clipped at the photo's border.
 
-    size: height and width of the photo. If `tile` is a multiple of the net's, the net's grid lies on the photo as if there were no tiles.
+    size: height and width of the photo. If tile and margin are multiples of the restorer's `multiple`, the net's grid
+    is the same as for the whole photo.
     """
-    height, width = size
-    spans = product(_spans(height, tile, margin), _spans(width, tile, margin))
-    for (rows, seen_rows), (columns, seen_columns) in spans:
-        yield (rows, columns), (seen_rows, seen_columns)
+    for rows, columns in product(*(_spans(side, tile, margin) for side in size)):
+        yield (rows[0], columns[0]), (rows[1], columns[1])
 
 
 def _spans(length: int, tile: int, margin: int) -> Iterator[tuple[slice, slice]]:

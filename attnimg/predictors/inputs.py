@@ -1,4 +1,4 @@
-"""What the Python API takes for pictures."""
+"""Inputs of the Python API: PIL images and RGB arrays."""
 
 from __future__ import annotations
 
@@ -15,42 +15,43 @@ ImageLike = Image.Image | Pixels
 
 
 def apply(work: Callable[[list[Pixels]], Sequence[Any]], images: ImageLike | Sequence[ImageLike]) -> Any:
-    """Give `work` the arrays H x W x 3 of one picture or of a list; return its one result, or all of them.
+    """Call `work` with the arrays H x W x 3 of one image or of a list; return its single result, or the list of them.
 
-    images: PIL images, taken upright as their EXIF says, or RGB arrays H x W x 3, uint8 or uint16. TypeError,
-    ValueError: what is no picture, before `work` sees any.
+    images: PIL images, rotated by their EXIF orientation, or RGB arrays H x W x 3, uint8 or uint16. TypeError,
+    ValueError: an input is not an image; `work` was not called.
     """
     if isinstance(images, Image.Image | np.ndarray):
         return apply(work, [images])[0]
     if not isinstance(images, Sequence) or isinstance(images, str | bytes):
         images = [images]  # to be refused below
-    return work([_take(picture) for picture in images])
+    return work([_to_pixels(image) for image in images])
 
 
-def _take(picture: Any) -> Pixels:
-    """Return the pixels of a picture, H x W x 3, uint8 or uint16."""
-    if isinstance(picture, str | bytes | Path):
-        raise TypeError("a path is no image; open it with PIL.Image.open")
-    if isinstance(picture, Image.Image):
-        if picture.mode.startswith(("I", "F")):  # which Pillow would cut off at 255
+def _to_pixels(image: Any) -> Pixels:
+    """Return the pixels of an image, H x W x 3, uint8 or uint16."""
+    if isinstance(image, str | bytes | Path):
+        raise TypeError("a path is not an image; open it with PIL.Image.open")
+    if isinstance(image, Image.Image):
+        if image.mode.startswith(("I", "F")):  # Pillow would clip these at 255
             raise TypeError(
-                f"a PIL image of mode {picture.mode} has no 8 bits; make it an RGB array, H x W x 3, uint8 or uint16"
+                f"a PIL image of mode {image.mode} does not have 8 bits per channel; "
+                "convert it to an RGB array, H x W x 3, uint8 or uint16"
             )
-        picture = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
-    if not isinstance(picture, np.ndarray):
+        image = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    if not isinstance(image, np.ndarray):
         raise TypeError(
-            f"a picture is a PIL image or an RGB array, H x W x 3, uint8 or uint16; {type(picture).__name__} is neither"
+            f"an image must be a PIL image or an RGB array, H x W x 3, uint8 or uint16, not {type(image).__name__}"
         )
-    if picture.dtype not in (np.uint8, np.uint16):
+    if image.dtype not in (np.uint8, np.uint16):
         raise TypeError(
-            f"a picture's array is of uint8, 0 to 255, or uint16, 0 to 65535, and not of {picture.dtype}; "
-            "of floats in [0, 1] make (255 * array).round().astype('uint8')"
+            f"an image array must be uint8, 0 to 255, or uint16, 0 to 65535, not {image.dtype}; "
+            "convert floats in [0, 1] by (255 * array).round().astype('uint8')"
         )
-    if picture.ndim != 3 or picture.shape[2] != 3:
+    if image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(
-            f"a picture's array is RGB, H x W x 3, and this one's shape is {picture.shape}; "
-            "of gray make np.dstack([array] * 3), of RGBA array[..., :3]"
+            f"an image array must be RGB, H x W x 3, but its shape is {image.shape}; "
+            "convert gray by np.dstack([array] * 3), RGBA by array[..., :3]"
         )
-    if not picture.size:
-        raise ValueError(f"a picture has pixels, and this array's shape, {picture.shape}, has none")
-    return picture
+    if not image.size:
+        raise ValueError(f"an image array must not be empty, but its shape is {image.shape}")
+    return image

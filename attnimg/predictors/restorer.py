@@ -1,4 +1,4 @@
-"""What runs a net that restores photos: arrays in, arrays out, tile by tile."""
+"""Restorers run a net that restores photos: arrays in, arrays out, tile by tile."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from attnimg.predictors.exposure import average_rotations, estimate_exposure_tta
 
 Estimate = TypeVar("Estimate")
 
-DETAIL = 9  # pixels; noise and texture are smaller, casts and shading larger
+DETAIL = 9  # pixels; noise and texture are smaller, color casts and shading are larger
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a photo is enhanced.
+    """Strength of the enhancement.
 
-    strength: 0 leaves it as it is, 1 is what the net proposes. exposure: mean of the brightened photo, 0 to 1, before
-    restoration; None: as the net estimates. denoise: 0 leaves the noise, 1 is what the net proposes. UsageError: a
-    value is outside 0 to 1.
+    strength: blend of the photo (0) and the net's result (1). exposure: mean of the brightened photo, 0 to 1, before
+    restoration; None: the net's estimate. denoise: share of the denoising, 0 (none) to 1 (the net's result).
+    UsageError: a value is outside 0 to 1.
     """
 
     strength: float = 1.0
@@ -49,10 +49,10 @@ DEFAULTS = Settings()
 
 
 class Restorer(Protocol[Estimate]):
-    """A net that sees a photo's thumbnail, and then restores the photo in tiles.
+    """Runs a net that first sees a photo's thumbnail, and then restores the photo in tiles.
 
-    size: side of the thumbnails, see `exposure.make_thumbnail`. multiple: of pixels, at which tiles begin. margin:
-    pixels around a tile that influence it. device: type of the device.
+    size: side of the thumbnails, see `exposure.make_thumbnail`. multiple: tiles start at multiples of it, in pixels.
+    margin: width of the surroundings that influence a tile, in pixels. device: type of the device.
     """
 
     size: int
@@ -63,17 +63,17 @@ class Restorer(Protocol[Estimate]):
     def estimate(
         self, thumbnails: NDArray[np.float32], settings: Settings, *, attention: bool = False
     ) -> tuple[Estimate, NDArray[np.float32] | None]:
-        """Return the estimate of photos by their thumbnails, N x S x S x 6, and the map N x G x G if asked for."""
+        """Return the estimate from thumbnails N x S x S x 6, and the attention maps N x G x G if requested."""
         ...
 
     def select(self, estimate: Estimate, part: slice) -> Estimate:
-        """Return the estimate of some of the photos."""
+        """Return the estimate for a slice of the photos."""
         ...
 
     def restore(
         self, tiles: Pixels, estimate: Estimate, origin: tuple[int, int], size: tuple[int, int], settings: Settings
     ) -> Pixels:
-        """Return tiles N x H x W x 3, one of each photo, restored.
+        """Restore tiles N x H x W x 3, one of each photo.
 
         origin: top and left of the tile in its photo. size: height and width of the photo. MemoryError: the device has
         too little memory.
@@ -82,10 +82,10 @@ class Restorer(Protocol[Estimate]):
 
 
 class TwoStageRestorer:
-    """Our enhancer: it estimates the exposure by the thumbnail, and restores what was brightened."""
+    """Runs `EnhancerNet`: exposure estimation from the thumbnail, then restoration of the brightened photo."""
 
     multiple = MULTIPLE
-    margin = 64  # pixels; the influence of what lies further away is below 1/255
+    margin = 64  # pixels; the influence of more distant ones is below 1/255
 
     def __init__(self, net: EnhancerNet, header: Mapping[str, Any], *, device: str, precision: str) -> None:
         self.size = Preprocessing.of(header, "squeeze").size
@@ -97,21 +97,20 @@ class TwoStageRestorer:
     def estimate(
         self, thumbnails: NDArray[np.float32], settings: Settings, *, attention: bool = False
     ) -> tuple[ExposureEstimate, NDArray[np.float32] | None]:
-        """As of `Restorer`."""
+        """See `Restorer`."""
         small = torch.from_numpy(thumbnails).to(self._device).permute(0, 3, 1, 2)
-        recorder = Recorder(self._net, {self._attention} if attention and self._attention else set())
+        name = self._attention if attention else None
+        recorder = Recorder(self._net, {name} if name else set())
         with recorder, torch.inference_mode(), autocast(self._device, self._dtype):
             found = estimate_exposure_tta(self._net, small)
-        map_ = None
-        if attention and self._attention:
-            map_ = average_rotations(recorder.maps[self._attention]).cpu().numpy()
+        map_ = average_rotations(recorder.maps[name]).cpu().numpy() if name else None
         if settings.exposure is not None:
             with torch.inference_mode():
                 found = found.rescaled_to(small[:, :3], settings.exposure)
         return found, map_
 
     def select(self, estimate: ExposureEstimate, part: slice) -> ExposureEstimate:
-        """As of `Restorer`."""
+        """See `Restorer`."""
         return ExposureEstimate(*(values[part] for values in estimate))
 
     @torch_memory_errors()
@@ -123,7 +122,7 @@ class TwoStageRestorer:
         size: tuple[int, int],
         settings: Settings,
     ) -> Pixels:
-        """As of `Restorer`."""
+        """See `Restorer`."""
         full = float(np.iinfo(tiles.dtype).max)
         height, width = tiles.shape[1:3]
         with torch.inference_mode(), autocast(self._device, self._dtype):
@@ -140,7 +139,7 @@ class TwoStageRestorer:
 
 
 def _smooth(added: Tensor, denoise: float) -> Tensor:
-    """Keep the share `denoise` of the restored detail, and all corrections of larger parts."""
+    """Scale the corrections of details by `denoise`, and keep the corrections of larger structures."""
     if denoise == 1:
         return added
     larger = F.avg_pool2d(added, DETAIL, 1, DETAIL // 2, count_include_pad=False)

@@ -1,7 +1,6 @@
-"""What a segmenter says of each cell of its grid, brought to the photo's own size: classes, probabilities, margins.
+"""Classes and probabilities at the photo's own size, from a segmenter's logits on a coarser grid.
 
-Logits are enlarged bilinearly, as they are in training, and some rows at a time: those of a large photo are many times
-its size.
+Logits are enlarged bilinearly, as in training, and in bands of rows, as those of a large photo are many times its size.
 """
 
 from __future__ import annotations
@@ -14,17 +13,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-BAND = 1 << 18  # pixels at once; a few times more take as long, and that many times the memory
-ROWS = 1 << 10  # at once at most: the weights of a line upright would be many times its size
+BAND = 1 << 18  # pixels per band; larger bands are not faster and take more memory
+ROWS = 1 << 10  # per band at most, since the weights of a very narrow photo would be many times its size
 
 Scores = NDArray[np.float32]
-"""Logits C x h x w of a grid over a whole photo."""
+"""Logits C x h x w on a grid over the whole photo."""
 
 
-def enlarge(maps: Tensor, height: int, width: int) -> Iterator[tuple[slice, Tensor]]:
-    """Enlarge maps C x h x w bilinearly, corners upon corners, and yield each band's rows and maps, C x r x width."""
+def enlarge(maps: Tensor, height: int, width: int, *, band: int = BAND) -> Iterator[tuple[slice, Tensor]]:
+    """Enlarge maps C x h x w bilinearly (half-pixel centers); yield for each band its rows and maps, C x r x width.
+
+    band: most pixels per band.
+    """
     cells = maps.shape[1]
-    step = max(1, min(ROWS, BAND // width))
+    step = max(1, min(ROWS, band // width))
     for top in range(0, height, step):
         rows = torch.arange(top, min(top + step, height), dtype=torch.float32)
         places = ((rows + 0.5) * (cells / height) - 0.5).clamp(0, cells - 1)
@@ -44,9 +46,9 @@ def choose_best(logits: Tensor, height: int, width: int) -> NDArray[np.uint8]:
 
 
 def foreground_probability(scores: Scores, chosen: Sequence[int], height: int, width: int) -> NDArray[np.float32]:
-    """Return the best chosen class's probability beside the best other's, p / (p + q), height x width.
+    """Return p / (p + q), height x width, for the probabilities p of the best chosen class, q of the best other class.
 
-    It is above 0.5 where the pixel's class is a chosen one.
+    It is above 0.5 exactly where the pixel's class is a chosen one.
     """
     logits = torch.from_numpy(scores)
     ids = torch.tensor(chosen)
@@ -59,7 +61,7 @@ def foreground_probability(scores: Scores, chosen: Sequence[int], height: int, w
 
 
 class Probabilities:
-    """Every class's probability at each pixel, one class at a time, as all of them would take much memory."""
+    """Probability maps of the classes, computed one class at a time to save memory. scores: C x h x w."""
 
     def __init__(self, scores: Scores, height: int, width: int) -> None:
         self._logits, self._size = torch.from_numpy(scores), (height, width)
@@ -68,7 +70,7 @@ class Probabilities:
             self._total[rows] = band.logsumexp(0)
 
     def class_map(self, index: int) -> NDArray[np.float32]:
-        """Return a class's, height x width in [0, 1]; those of all classes sum to one."""
+        """Return the probabilities of a class, height x width in [0, 1]. Those of all classes sum to one."""
         found = np.empty(self._size, np.float32)
         for rows, (band,) in enlarge(self._logits[index : index + 1], *self._size):
             found[rows] = band.sub_(self._total[rows]).exp_().numpy()

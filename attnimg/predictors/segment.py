@@ -1,12 +1,12 @@
-"""Segmentation: photos of any size to the class of every pixel, and what the net went by.
+"""Semantic segmentation: the class of every pixel, and attention maps, for photos of any size.
 
-The net sees a photo at the size that it learnt from, and its logits are enlarged to the photo's own. What is larger
-than a window, a panorama or a photo that is not to be scaled down, it sees in overlapping windows, whose logits fade
-into each other. So memory is bounded by the window, and no seam shows.
+Photos are scaled to the size of the training photos, and the logits are enlarged to the original size. Inputs larger
+than a window, such as panoramas or photos at full size, are split into overlapping windows, whose logits are blended.
+So memory is bounded by the window, and no seam shows.
 
-On the CPU each photo goes by itself: sums in another order could flip pixels at which two classes are nearly equal, so
-that a photo's mask could depend on those beside it, and a resumed run's on where it was interrupted. Other devices take
-photos of one shape together, as a single one would leave much of such a device idle.
+On the CPU each photo is predicted alone. Sums in another order could flip pixels at which two classes are nearly equal,
+so that a mask would depend on the other photos in its batch, and in a resumed run on the point of interruption. Other
+devices take photos of one shape together, as a single photo leaves most of such a device idle.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from attnimg.models.preprocessing import Preprocessing
 from attnimg.predictors.inputs import ImageLike, apply
 from attnimg.predictors.scores import Scores, choose_best
 
-MULTIPLE = 8  # of the sides that the net sees, so that its grid ends where the photo does, mirrored or not
-WINDOW, OVERLAP = 768, 192  # pixels; the overlap at least
-ALIGNMENT = 32  # of the windows' beginnings: each has the grid that the whole photo would have
-MOST_ENLARGED = 4  # times the shortest side that the longest of an enlarged photo may be: a line would become a field
-AT_ONCE = {"mps": 1 << 20, "cuda": 1 << 24}  # pixels of photos that go together; elsewhere none do
+MULTIPLE = 8  # of the net's input sides, so that the output grid covers a photo exactly, and its mirror image too
+WINDOW, OVERLAP = 768, 192  # side of a window and least overlap of two, in pixels
+ALIGNMENT = 32  # pixels; windows start at multiples, so that their output grid is that of the whole photo
+MOST_ENLARGED = 4  # limit on longest / target shortest side of enlarged photos: thin strips would become huge
+BATCH_PIXELS = {"mps": 1 << 20, "cuda": 1 << 24}  # pixels per batch, by device type; other devices: one photo
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The host's part of a photo.
+    """A photo that was preprocessed on the host.
 
-    pixels: h x w x 3 uint8, as the net is to see them. size: the photo's own (width, height).
+    pixels: h x w x 3 uint8, the net's input. size: original (width, height) of the photo.
     """
 
     pixels: NDArray[np.uint8]
@@ -53,11 +53,11 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What the net says of a photo.
+    """The prediction for one photo.
 
-    mask: H x W uint8, the class id of each pixel, at the photo's own size. scores: logits C x h x w float32, see
-    `predictors.scores`. attention: float32 h x w over the photo, in [0, 1] with 0.5 for uniform attention. Both None if
-    not asked for.
+    mask: H x W uint8, the class id of each pixel, at the photo's original size. scores: logits C x h x w float32, see
+    `predictors.scores`. attention: float32 h x w over the photo, in [0, 1] with 0.5 for uniform attention. Both are
+    None if not requested; so is attention if the model has none.
     """
 
     mask: NDArray[np.uint8]
@@ -66,11 +66,12 @@ class Predicted:
 
 
 class Segmenter:
-    """Segments photos; knows nothing of files.
+    """Segments photos.
 
-    net, header: as of a `models.sources.Model`. device, precision: see `models.device`. resize: shortest side in pixels
-    that the net sees; "auto": the model's own; None: the photo's. tta: whether the mirrored photo is predicted too, and
-    the logits averaged.
+    net, header: of a `models.sources.Model`. device, precision: see `models.device`. resize: shortest side of the net's
+    input in pixels; "auto": the model's own; None: the photo's. tta: whether the logits are averaged with those of the
+    mirrored photo. window, overlap: side and least overlap of the windows of larger inputs, in pixels. batch_pixels:
+    pixels per batch for each device type.
     """
 
     def __init__(
@@ -83,14 +84,19 @@ class Segmenter:
         precision: str = "auto",
         resize: int | Literal["auto"] | None = "auto",
         tta: bool = False,
+        window: int = WINDOW,
+        overlap: int = OVERLAP,
+        batch_pixels: Mapping[str, int] = BATCH_PIXELS,
     ) -> None:
         preprocessing = Preprocessing.of(header, "shortest")
         self.model = model
         self.classes = tuple(read_class(entry, i) for i, entry in enumerate(header["classes"]))
         self.shortest = preprocessing.size if resize == "auto" else resize
-        self._tta = tta
-        self._backend: Backend = TorchBackend(net, header, preprocessing, device=device, precision=precision)
-        self._device = torch.device(self._backend.device)
+        self._tta, self._window, self._overlap = tta, window, overlap
+        self._has_attention = header.get("attention") is not None
+        self.backend: Backend = TorchBackend(net, header, preprocessing, device=device, precision=precision)
+        self._device = torch.device(self.backend.device)
+        self._batch_pixels = batch_pixels.get(self._device.type, 0)
 
     def __call__(self, images: ImageLike | Sequence[ImageLike]) -> Any:
         """Segment one photo or a list of them: PIL images or RGB arrays H x W x 3, uint8 or uint16.
@@ -105,9 +111,9 @@ class Segmenter:
 
     @opencv_memory_errors()
     def prepare(self, pixels: Pixels, size: tuple[int, int] | None = None) -> Prepared:
-        """Scale a photo, H x W x 3; the host's part, for any thread.
+        """Scale a photo, H x W x 3, on the host. Thread-safe.
 
-        size: its full (width, height), if it was decoded at a reduced scale.
+        size: original (width, height), if the photo was decoded at a reduced scale.
         """
         size = size or (pixels.shape[1], pixels.shape[0])
         width, height = resized_size(size, self.shortest)
@@ -121,15 +127,17 @@ class Segmenter:
     def predict(
         self, prepared: Sequence[Prepared], *, attention: bool = False, scores: bool = False
     ) -> list[Predicted]:
-        """Segment photos that are prepared to one shape.
+        """Segment photos whose prepared pixels have one shape.
 
-        On the CPU a photo's result does not depend on the others, to the bit; elsewhere a few pixels may.
-        MemoryError: the device has too little memory. Fewer photos may fit; smaller windows would show the net less.
+        On the CPU a photo's result does not depend on the other photos, to the bit; elsewhere a few pixels may.
+        MemoryError: the device has too little memory; fewer photos may fit. Windows are not made smaller, as the net
+        would see less context.
         """
         if not prepared:
             return []
-        area = int(np.prod([min(WINDOW, side) for side in prepared[0].pixels.shape[:2]]))
-        at_once = max(1, AT_ONCE.get(self._device.type, 0) // area)
+        attention = attention and self._has_attention
+        area = int(np.prod([min(self._window, side) for side in prepared[0].pixels.shape[:2]]))
+        at_once = max(1, self._batch_pixels // area)
         found = []
         for start in range(0, len(prepared), at_once):
             part = prepared[start : start + at_once]
@@ -146,7 +154,8 @@ class Segmenter:
         height, width = pixels.shape[1:3]
         total: NDArray[np.float32] = np.zeros((), np.float32)
         weights = total
-        for rows, columns in product(window_slices(height), window_slices(width)):
+        windows = (window_slices(side, self._window, self._overlap) for side in (height, width))
+        for rows, columns in product(*windows):
             seen = self._run(np.ascontiguousarray(pixels[:, rows, columns]), attention)  # (N, C or C + 1, h, w)
             stride = (rows.stop - rows.start) // seen.shape[2]
             if not weights.ndim:
@@ -154,7 +163,7 @@ class Segmenter:
                 total = np.zeros((*seen.shape[:2], *weights.shape), np.float32)
             down, across = (slice(s.start // stride, s.stop // stride) for s in (rows, columns))
             rows_weight, columns_weight = (
-                blend_weights(s, n, OVERLAP // stride) for s, n in zip((down, across), weights.shape, strict=True)
+                blend_weights(s, n, self._overlap // stride) for s, n in zip((down, across), weights.shape, strict=True)
             )
             weight = np.outer(rows_weight, columns_weight)
             total[:, :, down, across] += seen * weight
@@ -163,10 +172,10 @@ class Segmenter:
         return (total[:, :-1], total[:, -1]) if attention else (total, None)
 
     def _run(self, pixels: NDArray[np.uint8], attention: bool) -> NDArray[np.float32]:
-        """Return the logits of photos or windows, followed by the attention map if that is asked for."""
+        """Return the logits of photos or windows; if requested, the attention map is one more channel."""
         n = len(pixels)
         both = np.concatenate([pixels, pixels[:, :, ::-1]]) if self._tta else pixels
-        logits, maps = self._backend(both, attention=attention)
+        logits, maps = self.backend(both, attention=attention)
         if self._tta:
             logits = (logits[:n] + logits[n:, ..., ::-1]) / np.float32(2)
         if maps is None:
@@ -184,13 +193,13 @@ def load_segmenter(
     resize: int | Literal["auto"] | None = "auto",
     tta: bool = False,
 ) -> Segmenter:
-    """Build the segmenter of a model's name or path; default: the shipped one. Raises Unavailable."""
+    """Build the segmenter of a model's name or path; None: the shipped model. Raises Unavailable."""
     segmenter: Segmenter = load("segment", model, device=device, precision=precision, resize=resize, tta=tta)
     return segmenter
 
 
 def read_class(entry: Mapping[str, Any], index: int) -> SegmentClass:
-    """Return a class as a header has it. ValueError: its id or color is not allowed."""
+    """Read a class from a header. ValueError: its id or color is not allowed."""
     match entry:
         case {"id": int(number), "label": str(label), "color": [int(red), int(green), int(blue)]}:
             if number == index < VOID and all(0 <= value <= 255 for value in (red, green, blue)):
@@ -199,7 +208,7 @@ def read_class(entry: Mapping[str, Any], index: int) -> SegmentClass:
 
 
 def resized_size(size: tuple[int, int], shortest: int | None) -> tuple[int, int]:
-    """Return the size, (width, height), at which a photo is seen: its own, or one whose shortest side is `shortest`."""
+    """Return the (width, height) of the net's input: the photo's own, or one whose shortest side is `shortest`."""
     scale = 1.0
     if shortest is not None:
         scale = min(shortest / min(size), max(1.0, MOST_ENLARGED * shortest / max(size)))
@@ -207,16 +216,16 @@ def resized_size(size: tuple[int, int], shortest: int | None) -> tuple[int, int]
     return width, height
 
 
-def window_slices(length: int) -> Iterator[slice]:
-    """Yield the windows along a side, evenly spread; the last may be longer by less than `ALIGNMENT`."""
-    count = max(1, -(-(length - OVERLAP - ALIGNMENT + 1) // (WINDOW - OVERLAP)))
+def window_slices(length: int, window: int, overlap: int) -> Iterator[slice]:
+    """Yield evenly spaced windows along a side. The last one may be longer than `window`, by less than `ALIGNMENT`."""
+    count = max(1, -(-(length - overlap - ALIGNMENT + 1) // (window - overlap)))
     for i in range(count):
-        start = i * (length - WINDOW) // max(1, count - 1) // ALIGNMENT * ALIGNMENT
-        yield slice(max(0, start), length if i == count - 1 else start + WINDOW)
+        start = i * (length - window) // max(1, count - 1) // ALIGNMENT * ALIGNMENT
+        yield slice(max(0, start), length if i == count - 1 else start + window)
 
 
 def blend_weights(part: slice, length: int, overlap: int) -> NDArray[np.float32]:
-    """Return how much a window counts at each of its cells along one side: less towards its ends inside the photo."""
+    """Return the weights of a window's cells along one side. They fall linearly towards ends inside the photo."""
     cells = np.arange(part.start, part.stop, dtype=np.float32) + np.float32(0.5)
     before = cells - part.start if part.start else np.full_like(cells, overlap)
     after = part.stop - cells if part.stop < length else np.full_like(cells, overlap)

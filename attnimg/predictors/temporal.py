@@ -1,8 +1,8 @@
-"""Frames of a video, enhanced so that nothing flickers: what the net sees of each is blended with what it saw before.
+"""Enhancement of video frames without flicker: exposure estimates are smoothed over time.
 
-The blend is an exponential moving average by time, so that it is the same at every frame rate, and begins anew where
-the picture changes abruptly: at a cut, or when the light is switched on. Where a scene fades in or out, its gain stays
-near what each frame by itself would have, as the average lags behind.
+The smoothing is an exponential moving average over time, so it is independent of the frame rate. It is reset at abrupt
+changes: at a cut, or when a light is switched on. During fades the average lags behind, so the gain is kept near the
+frame's own estimate.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from attnimg.nets.enhancer.exposure import ExposureEstimate
 from attnimg.predictors.enhance import Enhancer
 from attnimg.predictors.restorer import Settings
 
-TIME_CONSTANT = 1.0  # after which a sight still counts for 1/e
-CUT = 0.4  # of its mean brightness that a frame may differ from the one before; pans and a lamp's flicker stay below
-MAX_LAG = 0.3  # by which the logarithm of a gain may differ from the frame's own; flicker stays below
-DARK = 0.01  # mean brightness that counts as at least there, for in black all is noise
+TIME_CONSTANT = 1.0  # s, of the exponential moving average
+CUT = 0.4  # mean difference of two frames at a cut, relative to their brightness; pans and lamp flicker stay below
+MAX_LAG = 0.3  # of the average behind the frame's own estimate, in log gain; flicker stays below
+DARK = 0.01  # lower bound on the brightness that differences are compared with: black frames are all noise
 
 
 class TemporalEnhancer:
-    """Enhances the frames of one video, in their order."""
+    """Enhances the frames of one video, in order."""
 
     def __init__(self, enhancer: Enhancer, settings: Settings) -> None:
         self._enhancer, self._settings = enhancer, settings
@@ -33,7 +33,7 @@ class TemporalEnhancer:
         self._time = 0.0
 
     def __call__(self, pixels: Pixels, time: float) -> Pixels:
-        """Return a frame, H x W x 3, enhanced. time: in seconds. MemoryError: the device has too little."""
+        """Enhance a frame, H x W x 3. time: time stamp in seconds. MemoryError: the device has too little memory."""
         thumbnail = self._enhancer.prepare(pixels).thumbnail
         estimate, _ = self._enhancer.restorer.estimate(thumbnail[None], self._settings)
         colors = thumbnail[..., :3]
@@ -44,9 +44,9 @@ class TemporalEnhancer:
 
 
 def blend(before: ExposureEstimate, now: ExposureEstimate, seconds: float) -> ExposureEstimate:
-    """Return the moving average of what was seen, in floats: bfloat16 would round its small steps away.
+    """Return the moving average of exposure estimates, in float32: bfloat16 would round its small steps to zero.
 
-    seconds: from `before`, the average so far, to `now`.
+    before: the average so far. seconds: time from `before` to `now`.
     """
     weight = 1 - math.exp(-seconds / TIME_CONSTANT)
     blended = ExposureEstimate(*(old.float().lerp(new.float(), weight) for old, new in zip(before, now, strict=True)))
@@ -55,6 +55,6 @@ def blend(before: ExposureEstimate, now: ExposureEstimate, seconds: float) -> Ex
 
 
 def is_cut(before: NDArray[np.float32], now: NDArray[np.float32]) -> bool:
-    """Tell whether another scene begins. before, now: the frames' small copies, S x S x 3 in [0, 1]."""
+    """Return whether a new scene begins. before, now: thumbnails of the frames, S x S x 3 in [0, 1]."""
     brightness = max(DARK, float(before.mean() + now.mean()) / 2)
     return float(np.abs(now - before).mean()) > CUT * brightness

@@ -1,4 +1,4 @@
-"""Training images change a little each time they are seen, on the device, by Kornia."""
+"""Augmentation of training images, on the device, by Kornia."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from attnimg.training.recipe import Augmentation
 
-Mix = tuple[Tensor, Tensor]  # the other image's class and its share, each of shape (N,)
+Mix = tuple[Tensor, Tensor]  # class and share of the image that was mixed into each one, both of shape (N,)
 
 
 class Augment(nn.Module):
-    """Float images in [0, 1] and their classes to changed images of the wanted size and mixed targets.
+    """Changes images at random, scales them, and mixes pairs of them (mixup, cutmix).
 
     All randomness comes from torch's global generator.
     """
@@ -36,7 +36,10 @@ class Augment(nn.Module):
         self.cutmix = K.RandomCutMixV2(use_correct_lambda=True, data_keys=keys)
 
     def forward(self, images: Tensor, classes: Tensor, size: int) -> tuple[Tensor, Mix | None]:
-        """images: N x 3 x S x S. Returns images N x 3 x size x size, and what was mixed into them, if anything was."""
+        """Return images N x 3 x size x size, and the `Mix`, or None if nothing was mixed.
+
+        images: N x 3 x S x S, float in [0, 1]. classes: N indices.
+        """
         if self.config.crop < 1:
             images = K.RandomResizedCrop((size, size), (self.config.crop, 1.0), cropping_mode="slice")(images)
         elif size != images.shape[-1]:
@@ -47,7 +50,7 @@ class Augment(nn.Module):
             images, mixed = self.mixup(images, classes)
         elif draw < self.config.mixup + self.config.cutmix:
             images, mixed = self.cutmix(images, classes)
-            mixed[..., 2] = 1 - mixed[..., 2]  # Kornia gives the share of the own class here, of the other one in mixup
+            mixed[..., 2] = 1 - mixed[..., 2]  # Kornia gives the share of the own class; of the other one in mixup
         else:
             return images, None
         mixed = mixed.reshape(-1, 3)

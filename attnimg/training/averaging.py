@@ -1,4 +1,4 @@
-"""The averaged net: an exponential moving average of weights and batch statistics; it is what is validated and kept."""
+"""An exponential moving average of weights and batch statistics. The averaged net is validated and kept."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch.optim.swa_utils import AveragedModel
 
 
 def average(net: nn.Module, decay: float) -> AveragedModel:
-    """Return the average of `net`, to be fed by `update_parameters`.
+    """Return the average of `net`; call its `update_parameters` after each step.
 
-    decay: of the old average at each step, reached over the first steps as (1 + n) / (10 + n), so that short runs do
-    not keep their beginning.
+    decay: weight of the old average at each step. In step n it is at most (1 + n) / (10 + n), so that the initial
+    weights also fade from short runs.
     """
     return AveragedModel(net, multi_avg_fn=_moving_average(decay), use_buffers=True)
 

@@ -1,4 +1,4 @@
-"""The curves of a run, drawn from its log."""
+"""Plots of a run's log."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from matplotlib.figure import Figure
 from attnimg.training.log import Log
 
 LOSSES = ("train_loss", "loss")
-BESIDE = (*LOSSES, "epoch", "size", "rate", "seconds")
+NOT_MEASURED = (*LOSSES, "epoch", "size", "rate", "seconds")
 
 
 def draw_curves(log: Log, path: Path) -> None:
-    """Draw the losses (left) and what else validation measured (right) over the epochs, as PNG."""
+    """Draw the losses (left) and the other validation measures (right) over the epochs, as PNG."""
     rows = log.read()
     if not rows:
         return
     epochs = [int(row["epoch"]) + 1 for row in rows]
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    measured = [name for name in rows[0] if name not in BESIDE]
+    measured = [name for name in rows[0] if name not in NOT_MEASURED]
     for axis, names in ((left, LOSSES), (right, measured)):
         for name in names:
             axis.plot(epochs, [float(row[name]) for row in rows], marker=".", label=name)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM wait for the end of a step: half a step on disk could not be resumed exactly."""
+"""Deferral of Ctrl-C and SIGTERM to the end of a training step: half a step could not be resumed exactly."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from typing import Any
 
 @contextmanager
 def deferred_signals() -> Iterator[Callable[[Callable[[], None]], None]]:
-    """Hold back SIGINT and SIGTERM; the yielded function, called between steps, lets one through that has come.
+    """Defer SIGINT and SIGTERM, and yield a function `deliver(first)` to call between steps.
 
-    It takes what is to be done first, such as saving. A second signal is let through at once. On other threads than the
-    main one, where Python has no handlers, nothing is held back.
+    If a signal has arrived, it calls `first`, such as saving, and then the signal's own handler. A second signal is
+    handled at once. Python has signal handlers on the main thread only; on other threads nothing is deferred.
     """
-    came: list[int] = []
-    before: dict[int, Any] = {}
+    arrived: list[int] = []
+    handlers: dict[int, Any] = {}
 
     def note(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-        if len(came) > 1:
-            before[number](number, frame)
+        arrived.append(number)
+        if len(arrived) > 1:
+            handlers[number](number, frame)
 
-    def let_through(first: Callable[[], None]) -> None:
-        if came:
+    def deliver(first: Callable[[], None]) -> None:
+        if arrived:
             first()
-            before[came[0]](came[0], None)
+            handlers[arrived[0]](arrived[0], None)
 
     if threading.current_thread() is threading.main_thread():
-        for held in (signal.SIGINT, signal.SIGTERM):
-            if callable(signal.getsignal(held)):
-                before[held] = signal.signal(held, note)
+        for deferred in (signal.SIGINT, signal.SIGTERM):
+            if callable(signal.getsignal(deferred)):
+                handlers[deferred] = signal.signal(deferred, note)
     try:
-        yield let_through
+        yield deliver
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""The log of a run: one CSV row per epoch."""
+"""The log of a run: a CSV file with one row per epoch."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Log:
         self.path = path
 
     def keep(self, epochs: int) -> None:
-        """Drop the rows after the first `epochs`, which a resumed run writes again; the file is whole at all times."""
+        """Drop the rows after the first `epochs`, as a resumed run writes them again; replaces the file in one step."""
         if self.path.is_file():
             lines = self.path.read_text().splitlines(keepends=True)
             with replacing(self.path) as temporary:
                 temporary.write_text("".join(lines[: 1 + epochs]))
 
     def read(self) -> list[dict[str, str]]:
-        """Return the rows so far."""
+        """Return the rows that were written so far."""
         if not self.path.is_file():
             return []
         with self.path.open(newline="") as file:

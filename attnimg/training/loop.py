@@ -1,8 +1,8 @@
-"""One loop for every task: steps, schedules, averaged weights, validation, early stopping, and exact resumption.
+"""The training loop of all tasks: steps, schedules, averaged weights, validation, early stopping, exact resumption.
 
-All randomness of step k is drawn from (seed, k) and the order of epoch e from (seed, e), so the state on disk needs no
-generator state, and a run that was stopped anywhere goes on as if it had not been. Devices and precision are Lightning
-Fabric's; with several devices each takes its share of every batch, and the first validates, logs and writes.
+All random numbers of step k are drawn from (seed, k), and the order of epoch e from (seed, e). So the state on disk
+needs no generator state, and a resumed run ends bit for bit as an uninterrupted one. Lightning Fabric provides devices
+and precision. With several devices each takes its share of every batch, and the first validates, logs and writes.
 """
 
 from __future__ import annotations
@@ -31,17 +31,21 @@ from attnimg.training.state import load_state, save_state
 LOG = "log.csv"
 LAST = "checkpoint-last.safetensors"
 BEST = "checkpoint-best.safetensors"
-SAVE_EVERY = 120.0  # seconds; what a killed run loses at the most
+SAVE_EVERY = 120.0  # seconds; the most that a killed run loses
 
 
 class Task(Protocol):
-    """What the loop needs to know of a task."""
+    """A task as the loop needs it.
+
+    examples: training examples of an epoch. score: name of the measure that decides which weights are kept; larger is
+    better, and equal scores are decided by "loss".
+    """
 
     examples: int
-    score: str  # the value of `validate` that decides which weights are kept; larger is better, and ties go by "loss"
+    score: str
 
     def batch(self, indices: list[int], device: torch.device) -> tuple[Tensor, ...]:
-        """Return the examples as they are stored, on the device."""
+        """Return stored examples, not yet augmented, on the device."""
         ...
 
     def loss(self, net: nn.Module, batch: tuple[Tensor, ...], size: int) -> Tensor:
@@ -49,15 +53,16 @@ class Task(Protocol):
         ...
 
     def validate(self, net: nn.Module, device: torch.device) -> Iterator[tuple[str, float]]:
-        """Yield the measures of a net in evaluation mode."""
+        """Yield name and value of each measure of a net in evaluation mode; "loss" is one of them."""
         ...
 
 
 @dataclass
 class Progress:
-    """Where a run is.
+    """The progress of a run.
 
-    step, epochs: how many are finished; an epoch is when it is validated. loss: summed over `counted` steps.
+    step, epochs: numbers of finished ones; an epoch is finished after its validation. best, best_loss, best_epoch: of
+    the weights that are kept. loss: sum over `counted` steps. seconds: time that the steps took.
     """
 
     step: int = 0
@@ -70,12 +75,15 @@ class Progress:
     seconds: float = 0.0
 
 
-class Run:
-    """A net in training, all its state, and its files in `folder`: the log, the last state and the best net."""
+class TrainingLoop:
+    """A net in training, its whole state, and its files in `folder`: the log, the last state and the best net."""
 
     def __init__(self, task: Task, net: nn.Module, recipe: Recipe, folder: Path, fabric: Fabric) -> None:
         if recipe.batch_size % fabric.world_size:
-            raise UsageError(f"A batch of {recipe.batch_size} does not split among {fabric.world_size} devices.")
+            raise UsageError(
+                f"A batch of {recipe.batch_size} cannot be split among {fabric.world_size} devices. "
+                "Choose a multiple of that with --batch-size."
+            )
         self.task, self.recipe, self.folder, self.fabric = task, recipe, folder, fabric
         self.steps_per_epoch = max(1, task.examples // recipe.batch_size)
         self.steps = self.steps_per_epoch * recipe.epochs
@@ -87,23 +95,23 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done, or patience has run out."""
+        """Whether all epochs are done, or `patience` epochs brought no better score."""
         done, patience = self.progress.epochs, self.recipe.patience
         return done >= self.recipe.epochs or 0 < patience < done - self.progress.best_epoch
 
     def _parts(self) -> dict[str, Any]:
         parts = {"net": self.net, "averaged": self.averaged, "optimizer": self.optimizer}
-        return {**parts, "precision": self.fabric.strategy.precision}  # fp16 has a scale that grows and shrinks
+        return {**parts, "precision": self.fabric.strategy.precision}  # fp16 has a loss scale as its state
 
     def save(self) -> None:
-        """Write the state from which `load` goes on."""
+        """Write the state for `load`."""
         if self.fabric.is_global_zero:
             states = {name: part.state_dict() for name, part in self._parts().items()}
             save_state(self.folder / LAST, {**states, "progress": vars(self.progress)})
         self._saved = time.monotonic()
 
     def load(self) -> None:
-        """Go on from the state on disk."""
+        """Continue from the state on disk."""
         state = load_state(self.folder / LAST)
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
@@ -112,7 +120,7 @@ class Run:
             self.log.keep(self.progress.epochs)
 
     def train_epoch(self, last: int, after_step: Callable[[], None]) -> None:
-        """Take the steps of the current epoch that are not done yet, up to step `last` of the run."""
+        """Do the remaining steps of the current epoch, up to step `last` of the run."""
         self.trained.train()
         progress, size = self.progress, self.recipe.batch_size
         order = torch.randperm(
@@ -140,7 +148,9 @@ class Run:
         loss = self.task.loss(self.trained, batch, image_size(recipe, self.progress.epochs))
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise UsageError(f"The loss is no number at step {step}. Lower --learning-rate, or set clip_gradient.")
+            raise UsageError(
+                f"The loss is NaN or infinite at step {step}. Lower --learning-rate, or set the recipe's clip_gradient."
+            )
         fabric.backward(loss)
         if recipe.clip_gradient:
             fabric.clip_gradients(self.trained, self.optimizer, max_norm=recipe.clip_gradient)
@@ -149,7 +159,7 @@ class Run:
         return value
 
     def finish_epoch(self) -> str:
-        """Validate the averaged net, log, keep it if it is the best so far, and return in words what it is worth."""
+        """Validate the averaged net, log, keep it if it is the best so far, and return a summary in words."""
         progress, epoch = self.progress, self.progress.epochs
         train_loss = self.fabric.all_reduce(torch.tensor(progress.loss / progress.counted), reduce_op="mean")
         measures: dict[str, float] = {}
@@ -186,29 +196,29 @@ def fit(
 ) -> nn.Module:
     """Train `net` and return the averaged net of the best epoch, in evaluation mode on the run's device.
 
-    folder: takes the log, the last state and the best net. resume: go on from the state there. steps: stop after this
-    many (for rehearsals and tests), leaving a state to resume from. watch: is told after every step, with the total.
-    say: takes a line for each epoch; the seconds of one that was resumed are those since then. UsageError: the loss is
-    no number any more.
+    folder: gets the log, the last state and the best net. resume: whether to continue from the state there. steps: most
+    steps of this call (for rehearsals and tests); a state to resume from is left. watch: takes the progress and the
+    total number of steps, after every step. say: takes a line for each epoch; its seconds count from the start or the
+    resumption. UsageError: the loss is NaN or infinite.
     """
-    run = Run(task, net, recipe, folder, fabric)
+    run = TrainingLoop(task, net, recipe, folder, fabric)
     if resume:
         run.load()
     last = run.steps if steps is None else min(run.steps, run.progress.step + steps)
-    with deferred_signals() as let_through:
+    with deferred_signals() as deliver:
 
         def after_step() -> None:
             watch(run.progress, run.steps)
-            let_through(run.save)
+            deliver(run.save)
 
         while not run.finished and run.progress.step < last:
             began = time.monotonic()
             run.train_epoch(last, after_step)
             if run.progress.step == (run.progress.epochs + 1) * run.steps_per_epoch:
-                worth = run.finish_epoch()
+                summary = run.finish_epoch()
                 seconds = time.monotonic() - began
-                say(f"epoch {run.progress.epochs} of {recipe.epochs} in {seconds:.1f} s: {worth}")
-                let_through(run.save)
+                say(f"epoch {run.progress.epochs} of {recipe.epochs} in {seconds:.1f} s: {summary}")
+                deliver(run.save)
         run.save()
     fabric.barrier()
     if (folder / BEST).is_file():

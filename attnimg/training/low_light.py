@@ -1,12 +1,12 @@
-"""Ordinary photos made dark on the device, with the noise that a camera would have had.
+"""Simulation of low light: ordinary photos are darkened on the device, with a camera's noise.
 
-Photons arrive at random, so their noise grows with the light, and the sensor adds its own (Foi et al. 2008,
-https://doi.org/10.1109/TIP.2008.2001399): in linear light
+Photons arrive at random, so their noise grows with the light; the sensor adds its own noise (Foi et al. 2008,
+https://doi.org/10.1109/TIP.2008.2001399). In linear light
 
     z = e u c x + n,    n ~ N(0, s^2 e u c x + r^2)    e exposure, c color cast, s shot noise, r read noise
 
-where u varies smoothly over the photo, as the light of lamps does, after which the camera's tone curve follows. The
-photo's own noise, times e, is too small to matter.
+u varies smoothly over the photo, as the light of lamps does. The camera's tone curve follows. The photo's own noise is
+multiplied by e, and then too small to matter.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LAMPS = 3  # points along a side between which the light varies
 
 
 def simulate_low_light(photos: Tensor, config: LowLight) -> Tensor:
-    """Darken photos N x 3 x H x W in [0, 1], each in conditions of its own, drawn from torch's global generator."""
+    """Darken photos N x 3 x H x W in [0, 1]; the conditions of each are drawn from torch's global generator."""
 
     def draw(low: float, high: float, channels: int = 1) -> Tensor:
         return low + (high - low) * torch.rand(len(photos), channels, 1, 1, device=photos.device)

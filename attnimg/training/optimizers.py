@@ -1,4 +1,4 @@
-"""Optimizers by name. Weight decay is for matrices and kernels; norms, biases and gates go without."""
+"""Optimizers by name. Weight decay applies to matrices and kernels, not to norms, biases and gates."""
 
 from __future__ import annotations
 

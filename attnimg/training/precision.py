@@ -1,4 +1,4 @@
-"""The floating type that a run computes in."""
+"""Floating-point types of training, as plugins of Lightning Fabric."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ FABRIC_PRECISIONS: dict[str, Any] = {"bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
 class Mixed(MixedPrecision):
-    """Lightning's mixed precision, but that a net's inputs stay as they are.
+    """Lightning's mixed precision, without rounding a net's inputs.
 
-    Autocast rounds what is multiplied; rounding pixels before that, and where they lie in their photo, would lose more.
+    Autocast rounds the operands of products. Rounding pixels and their positions before that would lose more.
     """
 
     def convert_input(self, data: Any) -> Any:
-        """Return data itself."""
+        """Return the data unchanged."""
         return data
 
 

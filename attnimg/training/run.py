@@ -1,4 +1,4 @@
-"""What training runs of all tasks share: their folder, their device, their start."""
+"""The frame of a training run of any task: its folder, its devices, the model that it starts from."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ from attnimg.training.recipe import Recipe, dump_toml, load_recipe
 
 RECIPE = "recipe.toml"
 NORMALIZATION = (0.4802, 0.4481, 0.3975), (0.2770, 0.2691, 0.2821)
-"""Mean and standard deviation of each color channel of Tiny ImageNet, in [0, 1]: what nets start with."""
+"""Mean and standard deviation of each color channel of Tiny ImageNet, in [0, 1], for nets that start from no model."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a run is carried out, whatever it trains.
+    """Options of a run of any task.
 
-    validation: folder of the validation part (default: by the task). start_from: a model's name or path, whose net and
-    weights are the start. devices: GPUs that share the work. steps: stop after this many, leaving a state to resume
-    from. watch: is told after every step, with the total. say: takes lines for the user.
+    validation: folder of the validation part; None: the task's default. start_from: name or path of a model that gives
+    net and weights to start with. devices: number of GPUs that share the work. workers: threads that decode. steps:
+    most steps of this call; a state to resume from is left. watch: takes the progress and the total number of steps,
+    after every step. say: takes lines for the user.
     """
 
     validation: Path | None = None
@@ -52,8 +53,8 @@ class Options:
 class Run:
     """A run in its folder, launched on its devices.
 
-    result: path of the weight file that it ends with, folder/<name of the folder>.safetensors. UsageError: the folder
-    holds no run to resume, or one that would be trained over.
+    result: path of the weight file that it writes at the end, folder/<name of the folder>.safetensors. UsageError: the
+    folder holds no run to resume, or one that would be overwritten.
     """
 
     def __init__(self, recipe: Recipe, folder: Path, options: Options) -> None:
@@ -66,7 +67,7 @@ class Run:
         self.result = folder / f"{folder.resolve().name}.safetensors"
 
     def read_start(self, *tasks: str) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-        """Return header and tensors of the model that the run starts from; UsageError: it is for none of the tasks."""
+        """Return header and tensors of the model to start from, or None. UsageError: it is for another task."""
         name = self.options.start_from
         if name is None:
             return None
@@ -74,21 +75,25 @@ class Run:
         if model.header["task"] not in tasks:
             wanted = " or ".join(tasks)
             raise UsageError(
-                f"{name} is a model for {model.header['task']}; start from one for {wanted}, or from none."
+                f"{name} is a model for {model.header['task']}. Start from one for {wanted}, or leave --from out."
             )
+        try:
+            tensors = model.build_net().state_dict()
+        except ValueError as error:
+            raise Unavailable(f"{name} does not fit this version of attnimg ({error}). Train it again.") from error
         self.options.say(f"starting from {name}")
-        return dict(model.header), model.build_net().state_dict()
+        return dict(model.header), tensors
 
     @contextmanager
     def preparing(self, recipe: Recipe) -> Iterator[None]:
-        """Make the folder, let the first device prepare the data and the others find it there, keep the recipe."""
+        """Make the folder, prepare the data on the first device and then on the others, and write the recipe."""
         with self.fabric.rank_zero_first():
             self.folder.mkdir(parents=True, exist_ok=True)
             yield
             _keep_recipe(recipe, self.folder, self.options.resume)
 
     def fit(self, task: Task, net: nn.Module, recipe: Recipe) -> nn.Module | None:
-        """Train, draw the curves, and return the averaged net of the best epoch; None on all devices but the first."""
+        """Train, draw the curves, and return the averaged net of the best epoch; None on devices after the first."""
         options = self.options
         trained = fit(
             task,
@@ -124,42 +129,44 @@ def describe_figures(measures: Iterable[tuple[str, float]], on: str) -> list[dic
 
 
 def round_weights(net: nn.Module) -> dict[str, Tensor]:
-    """Return a net's tensors in half precision, as they are stored, and give the net those very values."""
+    """Return a net's tensors in half precision, as they are stored, and give the net the same rounded values."""
     half = checkpoints.halve(net.state_dict())
     net.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in half.items()})
     return half
 
 
 def check_folder(folder: Path, resume: bool) -> None:
-    """Raise UsageError where there is no run to resume, or one that would be trained over."""
-    there = (folder / LAST).is_file()
-    if resume and not there:
-        raise UsageError(f"{folder} holds no run to resume; leave --resume out to begin one.")
-    if there and not resume:
-        raise UsageError(f"{folder} holds a run already; add --resume to go on with it, or choose another folder.")
+    """Raise UsageError if there is no run to resume, or one that would be overwritten."""
+    exists = (folder / LAST).is_file()
+    if resume and not exists:
+        raise UsageError(f"{folder} holds no run to resume. Leave --resume out to begin one.")
+    if exists and not resume:
+        raise UsageError(f"{folder} holds a run already. Add --resume to continue it, or choose another folder.")
 
 
 def _keep_recipe(recipe: Recipe, folder: Path, resume: bool) -> None:
-    """Write the recipe beside the run; a resumed run must have the one that it began with."""
+    """Write the recipe into the run's folder. UsageError: a resumed run began with another one."""
     path = folder / RECIPE
     if resume:
         began = load_recipe(str(path), type(recipe))
         for field in dataclasses.fields(recipe):
             now, then = getattr(recipe, field.name), getattr(began, field.name)
             if now != then:
-                raise UsageError(f"{path} has {field.name} {then}, not {now}; leave that out, or begin another run.")
+                raise UsageError(
+                    f"{path} has {field.name} {then}, not {now}. Leave that option out, or begin another run."
+                )
     path.write_text(dump_toml(recipe))
 
 
 def _launch(recipe: Recipe, device: str, devices: int) -> Fabric:
     chosen = choose_device(device)
-    there = torch.cuda.device_count() if chosen.type == "cuda" else devices if chosen.type == "cpu" else 1
-    if devices > there:
-        raise Unavailable(f"There are {there} devices of the kind {chosen.type}, not {devices}; lower --devices.")
+    available = torch.cuda.device_count() if chosen.type == "cuda" else devices if chosen.type == "cpu" else 1
+    if devices > available:
+        raise Unavailable(f"This machine has {available} {chosen.type} device(s), not {devices}. Lower --devices.")
     if devices > 1 and chosen.index is not None:
-        raise UsageError(f"--device {device} is one device; say --device {chosen.type} with --devices {devices}.")
+        raise UsageError(f"--device {device} is a single device. Use --device {chosen.type} with --devices {devices}.")
     which: Any = devices if chosen.index is None else [chosen.index]
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it tells of the precision
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it reports the precision
     precision = build_precision(choose_precision(recipe.precision, chosen, training=True), chosen)
     fabric = Fabric(accelerator=chosen.type, devices=which, plugins=precision)
     fabric.launch()

@@ -17,7 +17,7 @@ KEY = "state"
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Write nested dictionaries of tensors and JSON values; the file appears whole or not at all."""
+    """Write nested dictionaries of tensors and JSON values; the file is replaced in one step."""
     tensors: dict[str, Tensor] = {}
     plain = _split(state, "", tensors)
     with replacing(path) as temporary:
@@ -25,7 +25,7 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """Read what `save_state` wrote."""
+    """Return the state that `save_state` wrote."""
     with safe_open(path, "pt") as file:
         state: dict[str, Any] = _join(json.loads(file.metadata()[KEY]), file)
     return state

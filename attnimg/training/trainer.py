@@ -35,7 +35,7 @@ class Parts(Protocol):
 
 
 class Trainer(Protocol[R]):
-    """What a task adds to training.
+    """The part of training that differs by task.
 
     task: its name. recipe: type of its recipes. starts: tasks whose models a run may start from.
     """
@@ -49,7 +49,7 @@ class Trainer(Protocol[R]):
         ...
 
     def find(self, recipe: R, data: Path, options: Options, extras: dict[str, Any]) -> Any:
-        """Return the parts of the data set. extras: the task's own options. UsageError: it is not as it should be."""
+        """Return the parts of the data set. extras: the task's own options. UsageError: its form is wrong."""
         ...
 
     def adapt(self, recipe: R, parts: Any, start: Start | None, options: Options) -> R:
@@ -69,14 +69,15 @@ class Trainer(Protocol[R]):
         ...
 
     def header(self, trained: nn.Module, task: Any, parts: Any, device: torch.device) -> dict[str, Any]:
-        """Return what the task adds to the header: classes, preprocessing, attention, images, figures, ..."""
+        """Return the task's keys of the header: classes, preprocessing, attention, training, figures, ..."""
         ...
 
 
 def train(trainer: Trainer[R], recipe: R, data: Path, folder: Path, *, options: Options, **extras: Any) -> Path | None:
-    """Train on a data set and return the path of the weight file; None on all devices but the first.
+    """Train on a data set and return the path of the weight file; None on all devices except the first.
 
-    folder: gets recipe.toml, log.csv, curves.png, checkpoints and the result. UsageError: as of the trainer.
+    folder: gets recipe.toml, log.csv, curves.png, checkpoints and the result. extras: the task's own options.
+    UsageError: options, data set or recipe are wrong; the message says what to change.
     """
     run = Run(recipe, folder, options)
     say = run.options.say

@@ -1,7 +1,7 @@
-"""Frames of a video to RGB and back, so that those left as they are come out as they went in.
+"""Conversion of video frames to RGB and back, such that unchanged frames survive it.
 
-Color is stored at half the resolution. It is repeated for the pixels that share it, and their mean is stored again:
-nothing is lost, where smoother ways to enlarge it would blur it a little each time.
+Color is stored at half the resolution. Decoding repeats it for the pixels that share it, and encoding stores their
+mean. That is lossless, whereas smooth interpolation would blur the color a little each time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _REPEAT = Interpolation.POINT | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 _AVERAGE = Interpolation.AREA | Interpolation.ACCURATE_RND
-_HD = 720  # rows from which players take colors that are not described for BT.709, and below for BT.601
+_HD = 720  # rows; for undescribed colors, players assume BT.709 from this height on, and BT.601 below
 _BT601, _BT709 = 5, 1
 _MATRICES = {1: _BT709, 4: 4, 5: _BT601, 6: _BT601, 7: 7, 9: 9}  # ITU-T H.273, 8.3, to swscale's numbers
 _RGB, _UNSPECIFIED = 0, 2
@@ -29,10 +29,10 @@ _LIMITED, _FULL = 1, 2
 
 
 class Frames:
-    """How the frames of one video are stored, which its first one tells.
+    """Decodes and encodes the frames of one video, in the storage of its first frame.
 
-    format: of the frames made. described: whether the file made can say by what matrix and range; otherwise the range
-    is the limited one, and the matrix what players assume.
+    format: pixel format of encoded frames. described: whether the output file can store color matrix and range;
+    otherwise the range is limited, and the matrix is the one that players assume.
     """
 
     def __init__(self, first: VideoFrame, format: str, *, described: bool) -> None:
@@ -48,7 +48,7 @@ class Frames:
         self._decoder, self._encoder = VideoReformatter(), VideoReformatter()
 
     def decode(self, frame: VideoFrame) -> Pixels:
-        """Return a frame as H x W x 3 uint8, scaled to the size of the first if it has another."""
+        """Return a frame as H x W x 3 uint8, scaled to the size of the first frame if it differs."""
         rgb = self._decoder.reformat(
             frame,
             self.width,
@@ -61,7 +61,7 @@ class Frames:
         return np.asarray(rgb.to_ndarray(), np.uint8)
 
     def encode(self, pixels: Pixels) -> VideoFrame:
-        """Return H x W x 3 uint8 as a frame of the file's format."""
+        """Return H x W x 3 uint8 as a frame of the output's pixel format."""
         return self._encoder.reformat(
             VideoFrame.from_ndarray(pixels.astype(np.uint8, copy=False), "rgb24"),
             format=self.format,
@@ -71,17 +71,17 @@ class Frames:
         )
 
     def name_losses(self) -> Iterator[str]:
-        """Yield what the format of the frames made cannot hold of the first."""
+        """Yield notes on properties of the first frame that the output's pixel format cannot store."""
         first, made = self._first.format, VideoFormat(self.format, self.width, self.height)
         if (bits := first.components[0].bits) > 8:
             yield f"its {bits} bits per color became 8"
         if any(component.is_alpha for component in first.components):
-            yield "its transparency was left out"
+            yield "its transparency was removed"
         if any(old > new for old, new in zip(_size_of_colors(first), _size_of_colors(made), strict=True)):
-            yield "its colors are kept at half their resolution, as players expect"
+            yield "its colors are stored at half their resolution, as players expect"
 
     def describe(self, codec: VideoCodecContext) -> None:
-        """Say in the file made what the colors mean, as far as the first frame does."""
+        """Store size, pixel format and, if known, the color description of the first frame in the output file."""
         codec.width, codec.height, codec.pix_fmt = self.width, self.height, self.format
         if self._described:
             first = self._first
@@ -91,6 +91,6 @@ class Frames:
 
 
 def _size_of_colors(format: VideoFormat) -> tuple[int, int]:
-    """Return how wide and high the planes of color are; (0, 0) of a format without any."""
+    """Return width and height of the color planes; (0, 0) for gray formats."""
     colors = [part for part in format.components if not (part.is_luma or part.is_alpha)]
     return max((part.width for part in colors), default=0), max((part.height for part in colors), default=0)

@@ -1,8 +1,8 @@
-"""Videos: each frame is replaced by what is made of it; time stamps, sound, subtitles and what the file tells of itself
-stay. One frame after the other, so that memory is bounded however long a video is.
+"""Transcoding of videos: frames are replaced one by one; time stamps, sound, subtitles and metadata are kept.
 
-PyAV (https://pyav.basswood-io.com), an extra, decodes and encodes: H.264 for MP4, MOV and MKV, which PyAV may have been
-built without, and MPEG-4 for AVI, which cannot hold H.264's time stamps.
+Memory is bounded for videos of any length. PyAV (https://pyav.basswood-io.com), an extra, decodes and encodes. The
+codec is H.264 for MP4, MOV and MKV (some builds of PyAV lack it), and MPEG-4 for AVI, which cannot store H.264's time
+stamps.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from attnimg.images.pixels import Pixels
 from attnimg.video.frames import Frames
 
 H264: Final = "libx264"
-_DEMUXERS = "mov,matroska,avi"  # a file that is a playlist could have others opened
-_CRF = "16"  # H.264's losses are hardly seen from 18 downwards
-_QUANTISER = 2  # the finest of MPEG-4 that is not a waste
+_DEMUXERS = "mov,matroska,avi"  # no others: playlist formats would open other files
+_CRF = "16"  # H.264's losses are hardly visible from 18 downwards
+_QUANTIZER = 2  # of MPEG-4; 1 makes files larger without a visible gain
 _COPIED = ("audio", "subtitle", "attachment", "video")
 _OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder"}
-_OF_TRACKS = {"language", "filename", "mimetype"}  # what a track cannot be used without
-_RESTORE = "Restore it from where it came."
+_OF_TRACKS = {"language", "filename", "mimetype"}  # metadata that a track cannot be used without
+_RESTORE = "Restore it from a backup or download it again."
 
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """What was transcoded. size: (width, height) of a frame, upright. note: what a person ought to know, or None."""
+    """The result of transcoding. size: (width, height) of a frame, upright. note: losses that users should know of."""
 
     frames: int
     size: tuple[int, int]
@@ -59,30 +59,30 @@ def transcode(
     max_pixels: int,
     strip: bool = False,
 ) -> Video:
-    """Write a video anew. Frames pass one by one, on the calling thread.
+    """Write a copy of a video with all frames replaced. Frames are processed one by one, on the calling thread.
 
-    enhance_frame: is given a frame, H x W x 3 uint8 RGB, and its time in seconds, which rises from one to the next;
-    returns one of the same shape.
-    watch: is told how many frames are done, of how many (None: not known). extension: .mp4, .mov, .mkv or .avi.
-    max_pixels: of a frame. strip: leave out what the file tells of itself, such as place, time and titles.
+    enhance_frame: function of a frame, H x W x 3 uint8 RGB, and its time in seconds, which increases; returns a frame
+    of the same shape. watch: callback with the number of frames done and their total (None: unknown). extension: .mp4,
+    .mov, .mkv or .avi. max_pixels: limit on the pixels of a frame. strip: whether to remove metadata such as place,
+    time and titles.
 
-    Raises ImageError of kinds missing, unreadable, damaged, unsupported, too-large, write-failed; OSError where
-    `target` cannot be written. Then half of it may be there.
+    Raises ImageError of kinds missing, unreadable, damaged, unsupported, too-large, write-failed; OSError: `target`
+    cannot be written. A partial file may be left.
     """
     with _reading():
         if is_cut_short(source):
-            raise ImageError("damaged", f"The file is cut short. {_RESTORE}")
+            raise ImageError("damaged", f"The file is truncated. {_RESTORE}")
         reader = _open(source, "r", {"format_whitelist": _DEMUXERS})
     with reader:
         main = _choose_stream(reader, max_pixels)
         items = _read(reader, main)
-        early: list[Packet[Stream] | VideoFrame] = []  # what comes before the frame that tells how to write
+        early: list[Packet[Stream] | VideoFrame] = []  # items before the first frame, which sets the output format
         while not isinstance(first := next(items, None), VideoFrame):
             if first is None:
                 raise ImageError("damaged", f"It holds no frame that can be decoded. {_RESTORE}")
             early.append(first)
         told = {} if strip else {key: value for key, value in reader.metadata.items() if key not in _OF_THE_FILE}
-        # Keys with dots are what Apple's devices write, in a table of their own.
+        # Keys with dots are written by Apple's devices, into a separate table.
         options = {"movflags": "use_metadata_tags"} if any("." in key for key in told) else {}
         total = main.frames or _estimate_frames(reader, main)
         done = 0
@@ -98,13 +98,13 @@ def transcode(
                 else:
                     writer.copy(item)
             writer.finish()
-        watch(done, done)  # where the container, or the estimate, told otherwise
+        watch(done, done)  # the container's count, or the estimate, may have been wrong
     size = (first.height, first.width) if first.rotation % 180 else (first.width, first.height)
     return Video(done, size, "; ".join(writer.notes) or None)
 
 
 def _open(path: Path, mode: Literal["r", "w"], options: dict[str, str], format: str | None = None) -> Any:
-    # "file:", as a name may look like another protocol's; and what a file tells of itself may be in any bytes.
+    # "file:", as a name may look like a URL of another protocol. Metadata may be in any encoding.
     return av.open(f"file:{os.fspath(path)}", mode, format, options, metadata_errors="surrogateescape")
 
 
@@ -113,7 +113,7 @@ def _choose_stream(reader: InputContainer, max_pixels: int) -> VideoStream:
     if not isinstance(stream, VideoStream):
         raise ImageError("damaged", f"It holds no video. {_RESTORE}")
     if stream.codec_context is None:
-        raise ImageError("unsupported", "Its codec is not known to PyAV. Convert it to H.264.")
+        raise ImageError("unsupported", "PyAV does not support its codec. Convert it to H.264.")
     if stream.width * stream.height > max_pixels:
         size = f"{stream.width} x {stream.height}"
         raise ImageError("too-large", f"Its frames have {size} pixels. Raise --max-pixels, now {max_pixels}.")
@@ -126,22 +126,22 @@ def _estimate_frames(reader: InputContainer, stream: VideoStream) -> int | None:
 
 
 def _read(reader: InputContainer, main: VideoStream) -> Iterator[Packet[Stream] | VideoFrame]:
-    """Yield the frames of `main`, and the packets of the other streams, as they come in the file."""
+    """Yield the frames of `main` and the packets of the other streams, in the order of the file."""
     with _reading():
         for packet in reader.demux():
             if packet.is_corrupt:
-                raise ImageError("damaged", f"A part of the file is missing. {_RESTORE}")
+                raise ImageError("damaged", f"Part of the file is missing. {_RESTORE}")
             if packet.stream.index == main.index:
                 yield from main.decode(packet)
-            elif packet.size:  # the one that ends a stream is empty
+            elif packet.size:  # the packet that ends a stream is empty
                 yield packet
 
 
 class _Writer:
-    """Fills the file that is made, all of whose streams must be known before anything is written.
+    """Writes the output file. All streams are added first, as containers require it.
 
-    first: the first frame, whose colors, size and rotation are those of all. frames: to decode and encode them by.
-    time_base: seconds per tick of the frames' time stamps. notes: what was not kept.
+    first: the first frame; its colors, size and rotation apply to all. frames: decoder and encoder of frames.
+    time_base: seconds per tick of the frames' time stamps. notes: properties and tracks that were lost.
     """
 
     def __init__(
@@ -149,8 +149,8 @@ class _Writer:
     ) -> None:
         self.notes: list[str] = []
         self._file = file
-        # AVI has no time stamps but the frames' numbers, which PyAV gives as `dts`, while its `pts` are those of other
-        # frames; what is read as a later start is a decoder's delay.
+        # AVI has no time stamps except frame numbers. PyAV returns them as `dts`; its `pts` belong to other frames. An
+        # apparent later start is the decoder's delay.
         self._numbered = file.format.name == "avi"
         start = self._stamp(first) or 0
         self._start, self._next = (start, 0) if self._numbered else (0, start)
@@ -162,7 +162,7 @@ class _Writer:
                 self._streams[stream.index] = made
                 made.disposition = stream.disposition
                 told = {key: value for key, value in stream.metadata.items() if not strip or key in _OF_TRACKS}
-                made.metadata.clear()  # of what a template left there
+                made.metadata.clear()  # copied from the template
                 made.metadata.update(told)
         file.set_chapters([] if strip else self._chapters)
 
@@ -170,11 +170,11 @@ class _Writer:
         rate = main.average_rate or main.guessed_rate
         if self._file.format.name == "avi":
             made = self._file.add_stream("mpeg4", rate)
-            made.codec_context.qmin = made.codec_context.qmax = _QUANTISER
+            made.codec_context.qmin = made.codec_context.qmax = _QUANTIZER
             self.frames = Frames(first, "yuv420p", described=False)
         else:
             made = self._file.add_stream(H264, rate, options={"crf": _CRF})
-            odd = first.width % 2 or first.height % 2  # no colors at half the resolution for such sizes
+            odd = first.width % 2 or first.height % 2  # colors cannot be halved in odd sizes
             self.frames = Frames(first, "yuv444p" if odd else "yuv420p", described=True)
         self.frames.describe(made.codec_context)
         self.time_base = made.time_base = made.codec_context.time_base = first.time_base or Fraction(1, 1000)
@@ -188,19 +188,19 @@ class _Writer:
         return made
 
     def _add_copy(self, stream: Stream) -> Stream | None:
-        if stream.name == "bin_data" and stream.frames == len(self._chapters) > 0:  # which are written anew
+        if stream.name == "bin_data" and stream.frames == len(self._chapters) > 0:  # chapters are written separately
             return None
         if stream.type not in _COPIED or (stream.codec_context is None and stream.type != "attachment"):
-            self.notes.append(f"its track {stream.index} ({stream.type}) was left out, for its kind is not known")
+            self.notes.append(f"its track {stream.index} ({stream.type}) was removed, as its type is not supported")
             return None
         try:
             return self._file.add_stream_from_template(stream, opaque=True)
         except ValueError as error:
-            reason = f"Its {stream.type} ({stream.name}) cannot be written into such a file."
-            raise ImageError("unsupported", f"{reason} Convert the video to MKV, which holds all kinds.") from error
+            reason = f"Its {stream.type} ({stream.name}) cannot be written into this container."
+            raise ImageError("unsupported", f"{reason} Convert the video to MKV, which takes all types.") from error
 
     def place(self, frame: VideoFrame) -> int:
-        """Return the time stamp for what is made of the next frame; files with broken ones have some twice, or none."""
+        """Return the output time stamp of the next frame. It always increases, even if those of the file do not."""
         stamp = self._stamp(frame)
         pts = self._next if stamp is None else max(self._next, stamp - self._start)
         self._next = pts + 1
@@ -210,21 +210,21 @@ class _Writer:
         return frame.dts if self._numbered or frame.pts is None else frame.pts
 
     def write(self, pixels: Pixels, pts: int, duration: int) -> None:
-        """Encode H x W x 3 pixels, to be shown from a time stamp on for so many ticks."""
+        """Encode H x W x 3 pixels. pts, duration: time stamp and duration in ticks."""
         frame = self.frames.encode(pixels)
         frame.pts, frame.time_base, frame.duration = pts, self.time_base, duration
         self._file.mux(self._video.encode(frame))
 
     def copy(self, packet: Packet[Stream]) -> None:
-        """Write a packet as it is."""
+        """Copy a packet of another stream unchanged."""
         if stream := self._streams.get(packet.stream.index):
-            if packet.dts is None:  # a cover picture's
+            if packet.dts is None:  # of a cover image
                 packet.pts = packet.dts = 0
             packet.stream = stream
             self._file.mux(packet)
 
     def finish(self) -> None:
-        """Write the frames that the encoder still holds."""
+        """Flush the encoder."""
         self._file.mux(self._video.encode(None))
 
 
@@ -233,13 +233,13 @@ def _reading() -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise ImageError("missing", "There is no such file, or it is a link to none. Check the path.") from error
+        raise ImageError("missing", "There is no such file, or it is a broken link. Check the path.") from error
     except av.InvalidDataError as error:
         raise ImageError("damaged", f"It cannot be decoded. {_RESTORE}") from error
     except MemoryError:
         raise
     except OSError as error:
-        raise ImageError("unreadable", f"It cannot be read: {error.strerror}. Check disk and rights.") from error
+        raise ImageError("unreadable", f"It cannot be read: {error.strerror}. Check disk and permissions.") from error
     except av.FFmpegError as error:
         raise ImageError("damaged", f"It cannot be decoded: {error.strerror}. {_RESTORE}") from error
 
@@ -248,7 +248,7 @@ def _reading() -> Iterator[None]:
 def _writing() -> Iterator[None]:
     try:
         yield
-    except (OSError, MemoryError):  # some of PyAV's errors are such, too
+    except (OSError, MemoryError):  # including some of PyAV's errors
         raise
     except av.FFmpegError as error:
         raise ImageError("write-failed", f"It cannot be encoded: {error.strerror}. Convert it to MKV.") from error

@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import zlib
 from pathlib import Path
 
-import numpy as np
 import pytest
-from helpers.containers import png
+from helpers.bad_photos import bomb, photo
 from helpers.results import Run
-from PIL import Image
 
 GOOD = ["a.jpg", "b.png", "c [red]bold.jpg", "d\nline.jpg", "e\x1b[31m.webp", "sub/f.jpg"]
-
-
-def photo(seed: int) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 56, 3), dtype=np.uint8))
-
-
-def bomb() -> bytes:
-    """A PNG that claims a size and holds next to nothing."""
-    return png(40_000, 40_000, zlib.compress(bytes(64)))
 
 
 @pytest.fixture

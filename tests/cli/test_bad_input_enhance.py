@@ -11,9 +11,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from helpers.bad_photos import bomb, photo
 from helpers.results import Run
 from PIL import Image
-from test_bad_input import bomb, photo
 
 
 def enhance(run: Run, model: Path, *args: object) -> tuple[int, dict[str, Any], str]:
@@ -31,6 +31,7 @@ def kinds(records: dict[str, Any]) -> dict[str, str]:
     return {name: r["error"]["kind"] for name, r in records.items() if "error" in r}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 @pytest.mark.parametrize("size", [(1, 1), (9000, 7), (7, 9000), (17, 33)], ids=str)
 def test_odd_sizes(run: Run, night: Path, tmp_path: Path, size: tuple[int, int], depth: type) -> None:

@@ -16,8 +16,10 @@ from helpers.paths import ROOT
 from helpers.results import Run
 from PIL import Image
 
+from attnimg.images.reader import DirectReader
 from attnimg.models import checkpoints
-from attnimg.options.common import Inputs
+from attnimg.options.common import InputOptions
+from attnimg.training import trainer
 
 RECIPE = """
 epochs = 2
@@ -46,6 +48,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_help_imports_nothing_heavy() -> None:
     script = (
         "import sys\nfrom attnimg.cli.main import main\n"
@@ -63,7 +66,7 @@ def test_help_imports_nothing_heavy() -> None:
 def test_max_pixels_defaults_to_the_readers_limit() -> None:
     from attnimg.images.read import MAX_PIXELS
 
-    assert Inputs(["x"]).max_pixels == MAX_PIXELS
+    assert InputOptions(["x"]).max_pixels == MAX_PIXELS
 
 
 def test_classify_gives_a_record_each_and_counts(run: Run, photos: Path, model: Path) -> None:
@@ -148,11 +151,12 @@ def test_a_dry_run_files_an_image_whose_overlay_is_there(run: Run, photos: Path,
     _, out, err = run(*args, "--skip-existing", "--sort-into", tmp_path / "sorted", "--dry-run")
     assert out.splitlines() == [
         f"{photos}/a.jpg -> {tmp_path}/sorted/<label>/a.jpg",
-        f"{photos}/a.jpg -> {tmp_path}/out/a.overlay.png (is there, skipped)",
+        f"{photos}/a.jpg -> {tmp_path}/out/a.overlay.png (exists, skipped)",
     ]
     assert "1 done, 0 skipped" in err
 
 
+@pytest.mark.slow
 def test_train_then_evaluate_then_classify(run: Run, classes: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(RECIPE)
     status, out, _ = run(
@@ -175,6 +179,7 @@ def test_train_then_evaluate_then_classify(run: Run, classes: Path, tmp_path: Pa
     assert {p["label"] for p in json.loads(out)["predictions"]} == {"blue sky", "grass", "rose"}
 
 
+@pytest.mark.slow
 def test_what_training_held_out_is_measured(run: Run, classes: Path, tmp_path: Path) -> None:
     """A data set has no part to validate; and the same without parts."""
     (tmp_path / "tiny.toml").write_text(RECIPE)
@@ -196,21 +201,22 @@ def test_what_training_held_out_is_measured(run: Run, classes: Path, tmp_path: P
     assert run(*evaluate, data.parent)[0] == 2  # it has no val/
 
 
+@pytest.mark.slow
 def test_a_dry_run_looks_into_files_where_others_would(
     run: Run, photos: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     args = ("classify", photos / "a.jpg", "--overlay", "-o", tmp_path, "--model", model)
     assert run(*args)[0] == 0
-    monkeypatch.setattr("attnimg.images.read.read", lambda *_, **__: pytest.fail("It is read in this process."))
+    for method in ("read", "probe", "is_complete"):
+        monkeypatch.setattr(DirectReader, method, lambda *_, **__: pytest.fail("It is opened in this process."))
     status, out, _ = run(*args, "--skip-existing", "--dry-run", "--isolate")
-    assert (status, out) == (0, f"{photos}/a.jpg -> {tmp_path}/a.overlay.png (is there, skipped)\n")
+    assert (status, out) == (0, f"{photos}/a.jpg -> {tmp_path}/a.overlay.png (exists, skipped)\n")
 
 
 @pytest.mark.parametrize("command", ["enhance", "classify"])
 def test_fine_tuning_finds_its_recipe(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
-    module = {"enhance": "train_enhancer", "classify": "train_classifier"}[command]
     recipes: list[str] = []
-    monkeypatch.setattr(f"attnimg.training.{module}.{module}", lambda recipe, *_, **__: recipes.append(recipe.name))
+    monkeypatch.setattr(trainer, "train", lambda task, recipe, *_, **__: recipes.append(recipe.name))
     assert run("train", command, tmp_path, "-o", tmp_path / "run", "--from", "x", "--device", "cpu")[0] == 0
     assert recipes == ["finetune"]
 

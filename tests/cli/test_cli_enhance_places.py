@@ -54,7 +54,7 @@ def test_a_single_photo_into_a_file(enhance: Run, each_format: Path, tmp_path: P
 
     status, out, err = enhance(each_format / "a.JPG", each_format / "b.jpeg", "-o", tmp_path / "both.jpg")
     assert (status, out) == (2, "")
-    assert "takes one photo, and 2 were found" in err
+    assert "takes one image, and 2 were found" in err
     assert not (tmp_path / "both.jpg").exists()
 
     (tmp_path / "album.jpg").mkdir()  # a folder, whatever its name
@@ -77,10 +77,9 @@ def test_what_stdout_does_not_hold_is_told_on_stderr(pipe: Pipe) -> None:
     Image.new("RGBA", (32, 32), (9, 9, 9, 128)).save(seen_through, "PNG")
     status, out, err = pipe(seen_through.getvalue(), "-", "-o", "-", "--save-as", "jpeg")
     assert (status, Image.open(io.BytesIO(out)).format) == (0, "JPEG")
-    assert err.splitlines() == [
-        "-: its transparency became white, for JPEG holds none",
-        "1 done, 0 skipped, 0 failed, 0 passed over",
-    ]
+    note, counts = err.splitlines()
+    assert note.startswith("-: its transparency became white")
+    assert counts == "1 done, 0 skipped, 0 failed, 0 passed over"
 
 
 def test_stdin_to_a_folder(pipe: Pipe, each_format: Path, tmp_path: Path) -> None:
@@ -94,7 +93,7 @@ def test_stdout_takes_exactly_one_photo_that_is_whole(pipe: Pipe, each_format: P
     for status, said, inputs in (
         (1, "-: The file is empty.", ["-"]),
         (1, "gone.jpg: There is no such file", [tmp_path / "gone.jpg"]),
-        (2, "takes one photo, and 2 were found", [each_format / "a.JPG", each_format / "b.jpeg"]),
+        (2, "takes one image, and 2 were found", [each_format / "a.JPG", each_format / "b.jpeg"]),
         (3, "No image was found", [tmp_path / "empty"]),
     ):
         found, out, err = pipe(b"", *inputs, "-o", "-")
@@ -167,15 +166,15 @@ def test_a_photo_that_goes_away_meanwhile_is_written_all_the_same(
     ("args", "said"),
     [
         (("x.jpg",), "-o DIR"),
-        ((), "nothing to look at"),
+        ((), "No input is given"),
         (("x.jpg", "-o", "-", "--overlay"), "name a folder"),
         (("x.jpg", "-o", "-", "--side-by-side"), "name a folder"),
         (("x.jpg", "-o", "-", "--suffix", "-2"), "--suffix"),
         (("x.jpg", "-o", "y.jpg", "--suffix", "-2"), "--suffix"),
         (("x.jpg", "-o", "out", "--suffix", "a/b"), "choose the folder with -o"),
-        (("x.jpg", "-o", "y.gif"), "cannot be written"),
+        (("x.jpg", "-o", "y.gif"), "Cannot write y.gif"),
         (("x.jpg", "-o", "y.png", "--save-as", "jpeg"), "contradicts -o y.png"),
-        (("x.jpg", "-o", __file__), "is no folder"),
+        (("x.jpg", "-o", __file__), "is not a folder"),
         (("x.jpg", "-o", "out", "--tile", "10"), "at least 64"),
         (("x.jpg", "-o", "out", "--tile", "large"), "at least 64"),
         (("x.jpg", "-o", "out", "--overwrite", "--skip-existing"), "contradict"),

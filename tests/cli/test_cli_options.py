@@ -8,6 +8,7 @@ import pytest
 from helpers.results import Run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seconds", "status"), [("0.1", 0), ("1e9", 0), ("0", 2), ("1e10", 2), ("inf", 2)])
 def test_a_timeout_is_a_time_that_a_clock_can_tell(
     run: Run, model: Path, tmp_path: Path, seconds: str, status: int

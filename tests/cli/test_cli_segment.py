@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.by_color import COLORS, LABELS, ROAD, SIDES, TREE, blocks, scene
+from helpers.fill import fill
 from helpers.results import Run, files, records
 from numpy.typing import NDArray
 from PIL import Image
-from test_masks import fill
 
 from attnimg.labels import VOID
 
@@ -70,6 +70,7 @@ def test_masks_are_upright_and_transparency_is_white(segment: Run, tmp_path: Pat
     assert read(tmp_path / "out" / "b.png")[16].tolist() == [ROAD] * 32 + [TREE] * 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--resize", "none"), ("--resize", 128), ("--tta",)], ids=str)
 @pytest.mark.parametrize("size", [(1, 1), (9, 900), (900, 9), (333, 210)], ids=str)
 def test_every_size_and_way_to_see(segment: Run, tmp_path: Path, size: tuple[int, int], options: Any) -> None:

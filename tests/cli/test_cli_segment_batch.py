@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from pycocotools.coco import COCO
 
 from attnimg.files import write
 from attnimg.files.outputs import Output
-from attnimg.jobs.segment import dataset_files as segment_batch
-from attnimg.labels import SegmentClass
+from attnimg.jobs.segment import dataset_files
+from attnimg.jobs.segment.dataset_files import DatasetFiles
 from attnimg.pipeline.journal.file import FileJournal
 from attnimg.pipeline.journal.journal import JournalFailed
 from attnimg.records import Segmented
@@ -62,7 +62,7 @@ def test_coco_and_summary_of_the_batch(
     capsys.readouterr()  # pycocotools prints
     status, out, err = segment(*args, "--skip-existing")
     assert (status, out) == (2, "")
-    assert "all.json is there already" in err
+    assert "all.json exists" in err
     assert segment(*args, "--overwrite")[0] == 1
     assert len(COCO(coco_file).anns) == 5
 
@@ -106,7 +106,7 @@ def test_a_mask_that_goes_after_it_was_recalled_is_that_photos_failure(
     assert segment(*args)[0] == 0
     wanted = {path: path.read_bytes() for path in (mask, coco, tmp_path / "all.csv")}
 
-    annotate = segment_batch._annotate_again
+    annotate = dataset_files._annotate_again
 
     def annotate_late(record: Segmented) -> list[dict[str, Any]]:
         if record.output == str(mask):
@@ -114,7 +114,7 @@ def test_a_mask_that_goes_after_it_was_recalled_is_that_photos_failure(
         return annotate(record)
 
     with monkeypatch.context() as patch:
-        patch.setattr(segment_batch, "_annotate_again", annotate_late)
+        patch.setattr(dataset_files, "_annotate_again", annotate_late)
         status, out, err = run("resume", report)
     a, b = records(out)
     assert (status, a["error"]["kind"], "classes" in b) == (1, "write-failed", True)
@@ -131,7 +131,7 @@ def test_a_mask_that_goes_after_it_was_recalled_is_that_photos_failure(
 def test_a_mask_without_classes_is_not_read_again(
     segment: Run, painted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(segment_batch, "_annotate_again")
+    monkeypatch.delattr(dataset_files, "_annotate_again")
     coco = tmp_path / "all.json"
     assert segment(painted / "sub", "-o", tmp_path / "out", "--only", "sky", "--coco", coco)[0] == 0
     assert read_coco(coco) == [f"{painted}/sub/b.jpg"]
@@ -142,18 +142,18 @@ def test_a_resumed_run_replaces_its_own_coco_file_and_no_other(
     run: Run, segment: Run, painted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
 ) -> None:
     coco, report = tmp_path / "all.json", tmp_path / "run.jsonl"
-    end = segment_batch.BatchFiles.write
+    finish = DatasetFiles.finish
 
-    def end_too_late(batch: segment_batch.BatchFiles, classes: Sequence[SegmentClass]) -> Iterator[str]:
+    def finish_too_late(dataset: DatasetFiles) -> Iterator[str]:
         coco.write_bytes(b"somebody else's")
-        return iter(()) if killed else end(batch, classes)
+        return iter(()) if killed else finish(dataset)
 
     with monkeypatch.context() as patch:
-        patch.setattr(segment_batch.BatchFiles, "write", end_too_late)
+        patch.setattr(DatasetFiles, "finish", finish_too_late)
         segment(painted, "-o", tmp_path / "out", "--coco", coco, "--report", report)
     status, out, err = run("resume", report)
     assert (status, out) == (2, "")
-    assert "all.json is there already" in err
+    assert "all.json exists" in err
     assert coco.read_bytes() == b"somebody else's"
 
     coco.unlink()
@@ -172,7 +172,7 @@ def test_a_coco_file_that_cannot_be_noted_is_not_written(
     args = (painted, "-o", tmp_path / "out", "--coco", tmp_path / "all.json", "--report", tmp_path / "run.jsonl")
     status, out, err = segment(*args)
     assert (status, len(records(out))) == (1, 2)
-    assert "No space left on device. Make room, and go on by `attnimg resume`." in err
+    assert "No space left on device. Make room, and continue with `attnimg resume`." in err
     assert not (tmp_path / "all.json").exists()
 
 
@@ -181,5 +181,5 @@ def test_the_files_of_all_photos_differ(segment: Run, painted: Path, tmp_path: P
     args = (painted, "-o", tmp_path / "out", "--coco", tmp_path / "all.json", "--summary", tmp_path / "all.csv")
     status, _, err = segment(*args, "--overwrite")
     assert status == 2
-    assert "--coco and --summary are two files" in err
+    assert "--coco and --summary name the same file" in err
     assert not (tmp_path / "out").exists()

@@ -86,9 +86,9 @@ def test_a_dry_run_goes_by_the_mask(segment: Run, painted: Path, tmp_path: Path)
     (output / "sub" / "b.png").unlink()
     _, out, err = segment(*args, "--dry-run")
     assert out.splitlines() == [
-        f"{painted}/a.png -> {output}/a.png (is there, skipped)",
+        f"{painted}/a.png -> {output}/a.png (exists, skipped)",
         f"{painted}/sub/b.jpg -> {output}/sub/b.png",
-        f"{painted}/sub/b.jpg -> {output}/sub/b.preview.jpg (is there, skipped)",
+        f"{painted}/sub/b.jpg -> {output}/sub/b.preview.jpg (exists, skipped)",
     ]
     said = "1 done, 1 skipped, 0 failed"
     assert said in err
@@ -103,20 +103,23 @@ def test_a_dry_run_goes_by_the_mask(segment: Run, painted: Path, tmp_path: Path)
         (("x.jpg", "-o", "out", "--only", "unicorn"), "It has sky, road, tree, left/right."),
         (("x.jpg", "-o", "out", "--cutout", "sky,unicorn"), "no class 'unicorn'"),
         (("x.jpg", "-o", "out", "--only", "sky", "--cutout", "tree"), "Name it in both"),
-        (("x.jpg", "-o", "out", "--background", "blur"), "with --cutout"),
-        (("x.jpg", "-o", "out", "--cutout", "sky", "--background", "vanta"), "is no color"),
+        (("x.jpg", "-o", "out", "--background", "blur"), "needs --cutout"),
+        (("x.jpg", "-o", "out", "--cutout", "sky", "--background", "vanta"), "is not a color"),
         (("x.jpg", "-o", "out", "--resize", "8"), "at least 32"),
         (("x.jpg", "-o", "out", "--resize", "large"), "at least 32"),
         (("x.jpg", "-o", "out", "--min-area", "0"), "--min-area"),
         (("x.jpg", "-o", "out", "--coco", "all.txt"), "ends in .json"),
         (("x.jpg", "-o", "out", "--summary", "all.json"), "ends in .csv"),
-        (("x.jpg", "-o", "out", "--report", "r.json", "--coco", "r.json"), "--report and --coco are two files"),
-        (("x.jpg", "-o", "out", "--errors", "r.csv", "--summary", "./r.csv"), "--errors and --summary are two"),
+        (("x.jpg", "-o", "out", "--report", "r.json", "--coco", "r.json"), "--report and --coco name the same file"),
+        (
+            ("x.jpg", "-o", "out", "--errors", "r.csv", "--summary", "./r.csv"),
+            "--errors and --summary name the same file",
+        ),
         (("x.jpg", "-o", "y.jpg"), "Name a .png"),
         (("x.jpg", "-o", "-", "--preview"), "name a folder"),
         (("x.jpg", "-o", "-", "--coco", "all.json"), "name a folder"),
-        (("x.jpg", "z.jpg", "-o", "y.png"), "takes one photo, and 2 were found"),
-        (("x.jpg", "-o", __file__), "is no folder"),
+        (("x.jpg", "z.jpg", "-o", "y.png"), "takes one image, and 2 were found"),
+        (("x.jpg", "-o", __file__), "is not a folder"),
     ],
 )
 def test_wrong_usage_is_2_and_names_the_way(segment: Run, args: tuple[str, ...], said: str) -> None:

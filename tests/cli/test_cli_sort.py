@@ -21,9 +21,9 @@ HOWS: tuple[How, ...] = ("copy", "symlink", "hardlink")
 
 
 def sort(photo: Path, folder: Path, how: How, overwrite: bool = True, skip_existing: bool = False) -> Record:
-    placer = OutputNames(folder, overwrite=overwrite, skip_existing=skip_existing, inputs=find([photo]))
+    names = OutputNames(folder, overwrite=overwrite, skip_existing=skip_existing, inputs=find([photo]))
     record = Classified(str(photo), "m", (Prediction("n0", "cat", 1.0),))
-    return Sorter(placer, how, overwrite, Journal()).file(record)
+    return Sorter(names, how, overwrite, Journal()).collect(record)
 
 
 def refuse(*args: object, **options: object) -> None:
@@ -150,7 +150,7 @@ def test_a_pipe_is_not_filed_and_not_read(run: Run, model: Path, tmp_path: Path,
     os.mkfifo(pipe)
     status, out, _ = run("classify", pipe, "--model", model, "--sort-into", tmp_path / "sorted", *options)
     assert status == 1
-    assert "A pipe is read once" in out
+    assert "A pipe can be read only once" in out
     assert not (tmp_path / "sorted").exists()
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from helpers.results import Run
+from helpers.terminal import Terminal
 from helpers.tiny_data import make_pairs
 from helpers.tiny_training import CLASSIFY, ENHANCE, TASKS
 
@@ -17,6 +17,8 @@ from attnimg.cli.terminal.console import Console
 from attnimg.training.cache import squares as packing
 from attnimg.training.recipe import dump_toml
 from attnimg.training.tasks.classification import Classification
+
+pytestmark = pytest.mark.slow
 
 FILES = {"recipe.toml", "log.csv", "curves.png", "checkpoint-last.safetensors", "checkpoint-best.safetensors"}
 MINE = "photos-2020.json"
@@ -82,16 +84,11 @@ def test_photos_that_cannot_be_decoded_leave_nothing(run: Run, tmp_path: Path) -
     assert names(tmp_path / "run") == set()
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
 def test_on_a_terminal_epochs_stand_above_the_bar(
     run: Run, classes: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def validate(*args: object) -> Iterator[tuple[str, float]]:
-        time.sleep(0.3)  # the bar is drawn meanwhile
+        err.wait_for("steps", after=len(err.getvalue()))  # the bar is drawn
         yield from (("top1", 0.5), ("loss", 1.0))
 
     out, err = io.StringIO(), Terminal()

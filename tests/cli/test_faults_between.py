@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import os
 
-from helpers.copy_processes import COUNT, Copier, is_copy, kinds
-from helpers.copy_program import ENDING
+import pytest
+from helpers.copy_processes import COUNT, Copier, is_copy, kinds, stdout
+from helpers.copy_task import ENDING
+from helpers.results import records
 from PIL import Image
+
+pytestmark = pytest.mark.slow
 
 
 def test_what_changes_between_is_done_anew_and_nothing_else(copying: Copier) -> None:
@@ -36,8 +40,8 @@ def test_a_model_that_changes_between_is_told_of_and_the_former_one_goes_on(copy
     child = copying.start("resume", "r.jsonl")
     out, err = child.communicate(timeout=60)
     assert (child.returncode, out) == (2, b"")
-    assert b"another sha256" in err
-    assert b"Bring that model back" in err
+    assert b"another run. Its sha256" in err
+    assert b"Restore that model file" in err
     copying.model.write_bytes(b"weights")
     copying.check_all_done(copying.resume())
 
@@ -54,3 +58,38 @@ def test_a_report_that_is_damaged_or_moved_is_told_of_and_nothing_is_touched(cop
         assert (child.returncode, out) == (2, b"")
         assert said in err
     assert {path: path.stat() for path in copying.out.iterdir()} == files
+
+
+def test_the_same_options_in_other_words_continue_a_run_and_other_options_do_not(copying: Copier) -> None:
+    child = copying.copy("--report", "r.jsonl", "--slow", "0.05")
+    stdout(child).readline()
+    child.kill()
+    child.communicate()
+    words = ["--resume", "--batch-size=4", "--report", "r.jsonl", "--output=out", "--workers=2", "--model"]
+    command = ["copy", "photos", *words, "model.safetensors", "--slow=0.050"]
+    other = copying.start(*command[:-1])
+    out, err = other.communicate(timeout=60)
+    assert (other.returncode, out) == (2, b"")
+    assert b"another run. Its arguments" in err
+    same = copying.start(*command)
+    out, err = same.communicate(timeout=60)
+    assert same.returncode == 0, err
+    copying.check_all_done(records(out))
+    copying.check_all_done(copying.resume())
+    begun = [line for line in copying.report() if line["event"] in ("run", "resumed")]
+    assert [line["event"] for line in begun] == ["run", "resumed", "resumed"]
+    options = {"--output=out", "--workers=2", "--batch-size=4", "--report=r.jsonl", "--model=model.safetensors"}
+    for line in begun:
+        command, *words, dashes, photos = line["arguments"]
+        assert (command, set(words), dashes, photos) == ("copy", {*options, "--slow=0.05"}, "--", "photos")
+
+
+def test_names_that_look_like_options_are_resumed_as_names(copying: Copier) -> None:
+    names = ["--resume.png", "-o.png", "--.png"]
+    for name in names:
+        Image.new("RGB", (9, 9), "red").save(copying.folder / name)
+    child = copying.copy("--report", "r.jsonl", "--", *names, inputs="")
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 0, err
+    assert [record["path"] for record in records(out)] == names
+    assert copying.resume() == records(out)

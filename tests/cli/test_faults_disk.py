@@ -17,9 +17,11 @@ from typing import IO
 import numpy as np
 import pytest
 from helpers.copy_processes import COUNT, PROGRAM, Copier, kinds, limit_files, listing, stdout
-from helpers.copy_program import ENDING
+from helpers.copy_task import ENDING
 from helpers.results import records
 from PIL import Image
+
+pytestmark = pytest.mark.slow
 
 # The log tells of each photo, not now and then.
 TALKATIVE = """
@@ -45,7 +47,7 @@ def test_a_disk_that_is_full_for_the_report_stops_the_run_and_resuming_goes_on(c
     child = copying.copy("--report", "r.jsonl", "--slow", "0.02", preexec_fn=limit_files(size))
     _, err = child.communicate(timeout=60)
     assert child.returncode == 1
-    assert b"r.jsonl cannot be written: File too large. Make room, and go on by `attnimg resume`." in err
+    assert b"r.jsonl cannot be written: File too large. Make room, and continue with `attnimg resume`." in err
     assert (copying.folder / "r.jsonl").stat().st_size == size
     found = copying.resume()
     assert len(found) == len(listing(copying.out)) == COUNT
@@ -60,7 +62,7 @@ def test_a_report_of_which_no_line_is_whole_is_begun_again(copying: Copier) -> N
         child = copying.start("resume", "r.jsonl")
         out, err = child.communicate(timeout=60)
         assert (child.returncode, out) == (2, b"")
-        assert b"Give its command once more" in err
+        assert b"Run the original command again" in err
     copying.copy("--report", "r.jsonl").communicate(timeout=60)
     copying.check_all_done(copying.resume())
 
@@ -146,7 +148,7 @@ def test_a_folder_that_is_gone_is_told_of(copying: Copier) -> None:
     command = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", sys.executable, str(PROGRAM), *args]
     child = subprocess.run(command, cwd=here, capture_output=True, timeout=60)
     assert child.returncode == 2
-    assert b"The current folder is gone." in child.stderr
+    assert b"The current folder no longer exists." in child.stderr
     assert not Path(report).exists()
 
 

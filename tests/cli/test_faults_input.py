@@ -15,9 +15,11 @@ from threading import Thread
 
 import pytest
 from helpers.copy_processes import COUNT, PROGRAM, Copier, is_copy, kinds, listing
-from helpers.copy_program import ENDING
+from helpers.copy_task import ENDING
 from helpers.results import records
 from PIL import Image
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_file_that_comes_slowly_is_read_to_its_end(copying: Copier) -> None:

@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.copy_processes import COUNT, Copier, kinds, stdout
-from helpers.copy_program import ENDING
+from helpers.copy_task import ENDING
 from helpers.results import records
 from PIL import Image
+
+pytestmark = pytest.mark.slow
 
 # Time as a machine sees it whose clock is set again and again, a year forth and then back.
 JUMPING = """
@@ -117,5 +119,5 @@ def test_of_two_that_resume_at_once_one_does(copying: Copier) -> None:
     (winner, out, _), (loser, nothing, err) = sorted(ends, key=lambda end: end[0].returncode)
     assert (winner.returncode, loser.returncode) == (0, 2)
     assert nothing == b""
-    assert b"Another process is at the run" in err
+    assert b"Another process is using r.jsonl" in err
     copying.check_all_done(records(out))

@@ -208,6 +208,7 @@ def test_every_recipe_is_checked() -> None:
     assert RECIPES.keys() == {*CHECKS, "A camera's folder"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHECKS)
 def test_recipes_do_what_they_say(shell: Shell, name: str) -> None:
     require_tools(RECIPES[name])
@@ -215,6 +216,7 @@ def test_recipes_do_what_they_say(shell: Shell, name: str) -> None:
     CHECKS[name](shell, *shell(RECIPES[name]))
 
 
+@pytest.mark.slow
 def test_a_camera_is_followed_until_ctrl_c(shell: Shell) -> None:
     pytest.importorskip("watchfiles")
     recipe = RECIPES["A camera's folder"]

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from helpers.results import records
 from helpers.shells import BAD, NAMES, Shell, name_of, needs_bash, require_tools
 from PIL import Image
 
-pytestmark = needs_bash
+pytestmark = [needs_bash, pytest.mark.slow]
 
 
 @pytest.fixture
@@ -43,21 +42,18 @@ def test_each_end_has_its_status(shell: Shell, script: str, statuses: str) -> No
     assert shell(f'{script}\necho "${{PIPESTATUS[*]}}" >&2')[2].splitlines()[-1] == statuses
 
 
+@pytest.mark.timeout(60)
 def test_records_come_while_the_list_is_still_made(shell: Shell) -> None:
     script = "attnimg classify --from-file - -0 --format jsonl | while read -r record; do echo $record; done"
     with shell.start(script, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         assert child.stdin is not None
         assert child.stdout is not None
-        waits = []
         for name in NAMES:
-            began = time.monotonic()
             child.stdin.write(b"night/" + name + b"\0")
             child.stdin.flush()
             assert name_of(json.loads(child.stdout.readline())) == name  # and the next name is not even sent
-            waits.append(time.monotonic() - began)
         child.stdin.close()
     assert child.returncode == 0
-    assert max(waits[1:]) < 10  # the first one waits for the program's start
 
 
 def test_names_of_any_bytes_go_through(shell: Shell) -> None:
@@ -111,7 +107,7 @@ def test_a_file_of_errors_is_never_replaced(shell: Shell) -> None:
     shell.put(b"errors.jsonl", b"mine")
     status, out, err = shell("attnimg classify night --errors errors.jsonl")
     assert (status, out) == (2, "")
-    assert "errors.jsonl is there already" in err
+    assert "errors.jsonl exists" in err
     assert (shell.folder / "errors.jsonl").read_bytes() == b"mine"
 
 

@@ -17,8 +17,8 @@ from PIL import Image
 from attnimg.datasets.reading import NAMED, read_all
 from attnimg.errors import UsageError
 from attnimg.evaluation.enhancement import EnhancementMetrics, psnr, ssim
-from attnimg.models import checkpoints
-from attnimg.predictors import enhance
+from attnimg.evaluation.tasks import enhance
+from attnimg.files.state import sha256
 
 
 def photo(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -152,7 +152,7 @@ def test_pairs(run: Run, night: Path, pairs: Path, tmp_path: Path) -> None:
     assert rows["a.bmp"]["ssim"] == pytest.approx(reference_ssim(output, truth), abs=1e-5)
     assert rows["a.bmp"]["psnr"] == pytest.approx(psnr(output, truth), abs=1e-5)
     assert results["psnr"] == pytest.approx(sum(row["psnr"] for row in rows.values()) / 3, abs=1e-5)
-    digest = checkpoints.sha256(night)
+    digest = sha256(night)
     assert json.loads((tmp_path / "report" / "metrics.json").read_text()) == {"sha256": digest, **results}
 
     assert run(*command, "--format", "csv")[1].splitlines()[:2] == ["name,value", "images,3"]

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from attnimg.training.tasks.train_segmenter import train_segmenter
 from helpers.results import Run
 from helpers.tiny_data import COLORS, make_scenes
-from helpers.tiny_training import SEGMENT
+from helpers.tiny_training import SEGMENT, train_segmenter
 from numpy.typing import NDArray
 from PIL import Image
 
 from attnimg.evaluation.segmentation import TOLERANCE, SegmentationMetrics, find_outlines, score_outlines
+from attnimg.files.state import sha256
 from attnimg.labels import VOID
 from attnimg.models import checkpoints
 
@@ -133,6 +133,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return data, path
 
 
+@pytest.mark.slow
 def test_the_tool_measures_what_training_did(run: Run, trained: tuple[Path, Path], tmp_path: Path) -> None:
     data, model = trained
     command = ("evaluate", "segment", data, "--model", model, "--device", "cpu", "--workers", 2, "--quiet")
@@ -147,7 +148,7 @@ def test_the_tool_measures_what_training_did(run: Run, trained: tuple[Path, Path
     assert results["miou"] == pytest.approx(np.mean([results[f"iou {label}"] for label in COLORS]))
 
     metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())
-    assert metrics == {"sha256": checkpoints.sha256(model), **results}
+    assert metrics == {"sha256": sha256(model), **results}
     with (tmp_path / "report" / "per-class.csv").open(newline="") as file:
         rows = {row["label"]: row for row in csv.DictReader(file)}
     assert list(rows) == list(COLORS)
@@ -169,6 +170,7 @@ def test_the_tool_measures_what_training_did(run: Run, trained: tuple[Path, Path
     assert run(*part)[1] == out, "classes.json lies beside the part"
 
 
+@pytest.mark.slow
 def test_classes_that_are_not_the_model_s_are_named(run: Run, trained: tuple[Path, Path], tmp_path: Path) -> None:
     data = make_scenes(tmp_path / "data", count=1)
     table = json.loads((data / "classes.json").read_text())
@@ -179,6 +181,7 @@ def test_classes_that_are_not_the_model_s_are_named(run: Run, trained: tuple[Pat
     assert "sky, road, car" in err
 
 
+@pytest.mark.slow
 def test_all_that_cannot_be_measured_is_named(run: Run, trained: tuple[Path, Path], tmp_path: Path) -> None:
     data = make_scenes(tmp_path / "data", count=1)
     (data / "val" / "images" / "00.png").write_bytes(b"")
@@ -190,6 +193,7 @@ def test_all_that_cannot_be_measured_is_named(run: Run, trained: tuple[Path, Pat
     assert "masks/01.png: It has pixels of 9" in err
 
 
+@pytest.mark.slow
 def test_a_model_for_another_task_is_4(run: Run, model: Path, trained: tuple[Path, Path]) -> None:
     status, _, err = run("evaluate", "segment", trained[0], "--model", model)
     assert status == 4

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from attnimg.errors import Unavailable
-from attnimg.evaluation.calibration import COLDEST, Reliability, fit_temperature
+from attnimg.evaluation.calibration import MIN_TEMPERATURE, Reliability, fit_temperature
 from attnimg.evaluation.classification import ClassificationMetrics
 from attnimg.evaluation.report import Evaluation, write_classes
 
@@ -144,7 +144,7 @@ def test_temperature_is_the_smallest_loss():
 def test_temperature_at_the_ends():
     # All right: smoothing wants 5/6 + 1/6 * 1/4 on the label, so softmax = e^(1/T) / (e^(1/T) + 3) = 0.875.
     assert fit_temperature(torch.eye(4), torch.arange(4)) == pytest.approx(1 / math.log(21), rel=1e-4)
-    assert fit_temperature(1e-3 * torch.eye(4), torch.arange(4)) == pytest.approx(COLDEST, rel=1e-4)
+    assert fit_temperature(1e-3 * torch.eye(4), torch.arange(4)) == pytest.approx(MIN_TEMPERATURE, rel=1e-4)
     for logits in (torch.zeros(0, 3), torch.tensor([[0.0, -torch.inf]])):
         with pytest.raises(ValueError, match="finite"):
             fit_temperature(logits, torch.zeros(len(logits), dtype=torch.long))

@@ -89,9 +89,9 @@ def test_links_to_files_count_and_loops_end(tmp_path: Path) -> None:
 
 def test_the_output_folder_is_passed_over(tmp_path: Path) -> None:
     make(tmp_path, "a.jpg", "out/a.png", "out/deep/b.png", "output.jpg")
-    rules = Walker(outputs=[tmp_path / "out"])
-    assert paths(find([tmp_path], rules), tmp_path) == ["a.jpg", "output.jpg"]
-    assert paths(find([tmp_path / "**"], rules), tmp_path) == ["a.jpg", "output.jpg"]
+    walker = Walker(outputs=[tmp_path / "out"])
+    assert paths(find([tmp_path], walker), tmp_path) == ["a.jpg", "output.jpg"]
+    assert paths(find([tmp_path / "**"], walker), tmp_path) == ["a.jpg", "output.jpg"]
     assert paths(find([tmp_path], Walker(outputs=[tmp_path])), tmp_path)[0] == "a.jpg"
 
 
@@ -101,13 +101,13 @@ def test_what_is_named_where_outputs_go_is_parted_from_what_is_meant(
     make(tmp_path, "a.jpg", "out/a.png", "outer/b.jpg")
     (tmp_path / "link").symlink_to("out")
     monkeypatch.chdir(tmp_path)
-    rules = Walker(outputs=[Path("out"), Path("sorted")])
+    walker = Walker(outputs=[Path("out"), Path("sorted")])
     folders = ["out", "link/", str(tmp_path / "out")]
     meant = ["a.jpg", "out/a.png", "out/*.png", "outer", "sorted", "gone", "-"]
-    assert rules.part([*folders, *meant]) == (meant, folders)
-    assert rules.part(folders) == (folders, [])
-    assert rules.part([]) == ([], [])
-    assert Walker(outputs=[Path("a.jpg")]).part(["a.jpg", "outer"]) == (["a.jpg", "outer"], [])
+    assert walker.split_inputs([*folders, *meant]) == (meant, folders)
+    assert walker.split_inputs(folders) == (folders, [])
+    assert walker.split_inputs([]) == ([], [])
+    assert Walker(outputs=[Path("a.jpg")]).split_inputs(["a.jpg", "outer"]) == (["a.jpg", "outer"], [])
 
 
 def test_exclude_matches_names_and_relative_paths_and_folders(tmp_path: Path) -> None:

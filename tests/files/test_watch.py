@@ -12,7 +12,6 @@ import pytest
 from helpers.watch_thread import PATIENCE, QUICK, Start, write
 
 from attnimg.errors import Unavailable, UsageError
-from attnimg.files import watch as watching
 from attnimg.files.source import Counts, Source
 from attnimg.files.walk import Walker
 from attnimg.files.watch import watch
@@ -42,6 +41,7 @@ def test_what_is_there_comes_first_and_then_what_is_added(tmp_path: Path, start_
     assert counts.passed_over == 2
 
 
+@pytest.mark.slow
 def test_the_rules_of_find_hold_for_what_is_added(tmp_path: Path, start_watch: Start) -> None:
     folder, away = tmp_path / "in", tmp_path / "away"
     write(away / "b.jpg")
@@ -60,6 +60,7 @@ def test_the_rules_of_find_hold_for_what_is_added(tmp_path: Path, start_watch: S
     assert found.rest(4 * QUICK) == []
 
 
+@pytest.mark.slow
 def test_folders_of_folders_are_left_alone_when_told_and_videos_taken(tmp_path: Path, start_watch: Start) -> None:
     found = start_watch(recursive=False, videos=True)
     write(tmp_path / "in/x/a.jpg")
@@ -80,14 +81,14 @@ def test_names_that_are_not_utf8(tmp_path: Path, start_watch: Start) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
-def test_a_folder_whose_name_is_not_utf8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_watch: Start) -> None:
-    monkeypatch.setattr(watching, "AGAIN", 0.2)
+def test_a_folder_whose_name_is_not_utf8(tmp_path: Path, start_watch: Start) -> None:
     folder = tmp_path / os.fsdecode(b"\xe9")
-    found = start_watch(folder)
+    found = start_watch(folder, search_every=0.2)
     write(folder / "a.jpg")
     assert found.names(1) == ["a.jpg"]
 
 
+@pytest.mark.slow
 def test_folders_given_twice_or_below_each_other_yield_each_file_once(tmp_path: Path, start_watch: Start) -> None:
     folder = tmp_path / "in"
     write(folder / "b/old.jpg", old=True)
@@ -133,6 +134,7 @@ def test_without_watchfiles_the_extra_is_named(tmp_path: Path, monkeypatch: pyte
         watch([tmp_path])
 
 
+@pytest.mark.slow
 def test_a_watch_does_not_hold_up_the_end(tmp_path: Path) -> None:
     """Nor does the thread, which is inside the watching library then, make the interpreter complain."""
     code = (

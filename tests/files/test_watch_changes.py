@@ -7,48 +7,62 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Thread
-from types import SimpleNamespace
 
 import pytest
 from helpers.watch_thread import ENDED, JPEG, QUICK, Start, write
 
-from attnimg.files import watch as watching
-from attnimg.files.watch import watch
+from attnimg.files.watch import SETTLE, watch
 
 pytest.importorskip("watchfiles")
 
 
-def test_a_file_comes_when_it_has_not_changed_for_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a clock that the test moves, and a system that tells what the test makes it tell."""
+class Script:
+    """A watch of a folder by a clock that the test moves, and by a system that reports what the test yields."""
 
     class End(Exception):
         pass
 
-    now = 0.0
-    found: list[str] = []
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self.found: list[str] = []
+        self._folder, self._monkeypatch = folder, monkeypatch
+
+    def play(self, report: Callable[[], Iterator[set[Path]]]) -> None:
+        def system(*folders: str, **options: object) -> Iterator[set[tuple[int, str]]]:
+            yield set()
+            for paths in report():
+                yield {(2, str(path)) for path in paths}
+            raise Script.End
+
+        self._monkeypatch.setattr("watchfiles.watch", system)
+        with pytest.raises(Script.End):
+            self.found.extend(source.path for source in watch([self._folder], clock=lambda: self.now))
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
+    return Script(tmp_path, monkeypatch)
+
+
+def test_a_file_comes_when_it_has_not_changed_for_a_moment(tmp_path: Path, script: Script) -> None:
     path = tmp_path / "slow.jpg"
 
-    def tell(*folders: str, **options: object) -> Iterator[set[tuple[int, str]]]:
-        nonlocal now
-        yield set()
+    def report() -> Iterator[set[Path]]:
         with path.open("wb", buffering=0) as file:
             for _ in range(5):
                 file.write(JPEG)
-                yield {(2, str(path))}
-                now += 0.9 * watching.SETTLE
+                yield {path}
+                script.now += 0.9 * SETTLE
         yield set()
-        assert found == []
-        now += 0.2 * watching.SETTLE
+        assert script.found == []
+        script.now += 0.2 * SETTLE
         yield set()
-        assert found == [str(path)]
-        raise End
+        assert script.found == [str(path)]
 
-    monkeypatch.setattr("watchfiles.watch", tell)
-    monkeypatch.setattr(watching, "time", SimpleNamespace(monotonic=lambda: now, time=time.time))
-    with pytest.raises(End):
-        found.extend(source.path for source in watch([tmp_path]))
+    script.play(report)
 
 
+@pytest.mark.slow
 def test_an_empty_file_waits_for_its_content(tmp_path: Path, start_watch: Start) -> None:
     found = start_watch()
     (tmp_path / "in/download.jpg").touch()
@@ -57,9 +71,9 @@ def test_an_empty_file_waits_for_its_content(tmp_path: Path, start_watch: Start)
     assert found.names(1) == ["download.jpg"]
 
 
-def test_a_renamed_file_is_whole_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_watch: Start) -> None:
-    found = start_watch()
-    monkeypatch.setattr(watching, "SETTLE", 1000.0)
+@pytest.mark.slow
+def test_a_renamed_file_is_whole_at_once(tmp_path: Path, start_watch: Start) -> None:
+    found = start_watch(settle=1000.0)
     folder = tmp_path / "in"
     for name in (".camera.jpg.tmp", "upload.jpg.part"):
         write(folder / name)
@@ -73,6 +87,7 @@ def test_a_renamed_file_is_whole_at_once(tmp_path: Path, monkeypatch: pytest.Mon
     assert found.rest(4 * QUICK) == []
 
 
+@pytest.mark.slow
 def test_a_file_comes_once_whatever_becomes_of_it(tmp_path: Path, start_watch: Start) -> None:
     found = start_watch()
     path = write(tmp_path / "in/a.jpg")
@@ -85,18 +100,26 @@ def test_a_file_comes_once_whatever_becomes_of_it(tmp_path: Path, start_watch: S
     assert found.rest(4 * QUICK) == []
 
 
-def test_a_file_that_goes_before_it_is_whole_does_not_come(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_watch: Start
-) -> None:
-    found = start_watch()
-    monkeypatch.setattr(watching, "SETTLE", 5.0)
-    path = write(tmp_path / "in/gone.jpg")
-    time.sleep(0.3)  # so that it waits
-    path.unlink()
-    monkeypatch.setattr(watching, "SETTLE", QUICK)
-    assert found.rest(4 * QUICK) == []
-    write(path)
-    assert found.names(1) == ["gone.jpg"]
+def test_a_file_that_goes_before_it_is_whole_does_not_come(tmp_path: Path, script: Script) -> None:
+    path = tmp_path / "gone.jpg"
+
+    def report() -> Iterator[set[Path]]:
+        write(path)
+        yield {path}
+        script.now += 0.9 * SETTLE
+        path.unlink()
+        yield {path}
+        script.now += SETTLE
+        yield set()
+        assert script.found == []
+        write(path)
+        yield {path}
+        script.now += SETTLE
+        yield set()
+        yield set()
+        assert script.found == [str(path)]
+
+    script.play(report)
 
 
 def test_folders_that_come_with_files_in_them(tmp_path: Path, start_watch: Start) -> None:
@@ -110,6 +133,7 @@ def test_folders_that_come_with_files_in_them(tmp_path: Path, start_watch: Start
     assert found.names(1) == ["moved/x/c.jpg"]
 
 
+@pytest.mark.slow
 def test_a_burst_of_a_thousand_files(tmp_path: Path, start_watch: Start) -> None:
     found = start_watch()
     for i in range(1000):
@@ -118,6 +142,7 @@ def test_a_burst_of_a_thousand_files(tmp_path: Path, start_watch: Start) -> None
     assert found.rest(4 * QUICK) == []
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_while_the_folder_is_first_searched(tmp_path: Path, start_watch: Start) -> None:
     """Files are added all along, from before the watch begins until after its first search."""
     folder = tmp_path / "in"
@@ -157,8 +182,7 @@ def test_what_the_system_does_not_tell_of_is_found_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_watch: Start, system: Callable[..., object]
 ) -> None:
     monkeypatch.setattr("watchfiles.watch", system)
-    monkeypatch.setattr(watching, "AGAIN", 0.2)
-    found = start_watch()
+    found = start_watch(search_every=0.2)
     write(tmp_path / "in/x/a.jpg")
     assert found.names(1) == ["x/a.jpg"]
 
@@ -180,6 +204,7 @@ def test_a_folder_that_is_removed_is_an_error_and_the_last_one_ends_the_watch(
     assert end is ENDED
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_made_anew_is_watched_on(tmp_path: Path, start_watch: Start) -> None:
     folder = tmp_path / "in"
     found = start_watch()

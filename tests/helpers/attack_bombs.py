@@ -6,7 +6,9 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from helpers.attack_corpus import make_seeds
+from PIL import Image
+
+from helpers.attack_corpus import encode, make_seeds
 from helpers.container_blocks import join_riff, split_riff
 from helpers.containers import chunk, gray_tiff, icc_chunk, png, segment
 
@@ -28,6 +30,10 @@ def bombs() -> Iterator[tuple[str, bytes, set[str]]]:
     yield "crumbs.png", png(10, 30, row, *[chunk(b"abCd", b"")] * 300_000), {"damaged"}
     yield "late_crumbs.png", png(10, 30, row)[:-12] + chunk(b"IDAT", b"") * 300_000, {"damaged"}
     yield "exif.png", png(10, 30, row, chunk(b"eXIf", b"II*\0\x08\0\0\0" + rationals)), {"ok"}
+    yield "exif_twice.png", png(10, 30, row, chunk(b"eXIf", b"Exif\0\0II*\0\x08\0\0\0" + rationals)), {"ok"}
+    text = b"\nexif\n9\n" + (b"II*\0\x08\0\0\0" + rationals * 8).hex().encode()
+    yield "exif_as_text.png", png(10, 30, row, chunk(b"tEXt", b"Raw profile type exif\0" + text)), {"ok"}
+    yield "exif.avif", _rational_avif(1 << 22), {"damaged"}
     yield "fill.jpg", b"\xff\xd8" + b"\xff" * 10_000_000 + jpeg[2:], {"damaged"}
     yield "crumbs.jpg", b"\xff\xd8" + segment(0xFE, b"") * 1_000_000 + jpeg[2:], {"damaged"}
     yield "exif.jpg", b"\xff\xd8" + segment(0xE1, b"Exif\0\0" + bytes(65_000)) * 1000 + jpeg[2:], {"too-large"}
@@ -37,6 +43,8 @@ def bombs() -> Iterator[tuple[str, bytes, set[str]]]:
     at = pair.index(b"\xff\xda")
     scan = b"\xff\xda\0\x08\1\1\0\0\x3f\0" + bytes(50)
     yield "scans_of_pair.jpg", pair[:at] + scan * 1000 + pair[at:], {"damaged"}
+    index = struct.pack("<H", 4000) + struct.pack("<HHII", 0xB001, 6, 60_000, 0) * 4000 + bytes(4)
+    yield "index_of_pair.jpg", jpeg[:2] + segment(0xE2, b"MPF\0II*\0\x08\0\0\0" + index) + jpeg[2:], {"ok"}
     yield "strips.tif", gray_tiff((273, 4, 1 << 21, None), bytes(1 << 23)), {"damaged"}
     overlapping = [(256, 4, 1, 1000), (257, 4, 1, 1000), (278, 4, 1, 999), (273, 4, 60_000, None)]
     yield "overlap.tif", gray_tiff(*overlapping, struct.pack("<I", 8) * 300_000), {"damaged"}
@@ -67,6 +75,13 @@ def _flat_webp(side: int) -> bytes:
         bits |= value << at
         at += width
     return join_riff([b"VP8L" + bits.to_bytes(-(-at // 8), "little")])
+
+
+def _rational_avif(count: int) -> bytes:
+    """EXIF whose orientation is so many rational numbers; Pillow writes it under the name of another tag."""
+    directory = [struct.pack("<HHHII", 1, tag, 5, count, 26) for tag in (0x010E, 0x0112)]
+    exif = b"II*\0\x08\0\0\0" + directory[0] + bytes(4) + b"\1" * (8 * count)
+    return encode(Image.new("RGB", (8, 8)), "AVIF", exif=exif).replace(*directory)
 
 
 def _after_palette(blocks: bytes) -> bytes:

@@ -106,5 +106,5 @@ def stdout(child: subprocess.Popen[bytes]) -> IO[bytes]:
 
 
 def limit_files(size: int) -> Callable[[], None]:
-    """Return what makes the disk of a child full: no file takes more bytes than this."""
+    """Return a `preexec_fn` that fills a child's disk: no file of it takes more bytes than this."""
     return partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))

@@ -17,7 +17,8 @@ from attnimg.drawing.write import write_drawing
 from attnimg.files.outputs import OutputNames, Outputs
 from attnimg.files.source import Source
 from attnimg.images.reader import Reader
-from attnimg.jobs.batch import Batch, name_outputs
+from attnimg.jobs.batch import Batch
+from attnimg.jobs.destination import name_outputs
 from attnimg.jobs.journaling import Invocation, open_journal
 from attnimg.jobs.source_queue import SourceQueue
 from attnimg.models.registry import Reference, Task
@@ -29,6 +30,7 @@ from attnimg.records import Enhanced, Record
 ENDING = ".copy.png"
 
 TASK = Task(
+    summary="Write photos as they are.",
     sentence="It copies photos.",
     model="copy",
     options=Reference("helpers.copy_task:CopyOptions"),

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from attnimg.images.pixels import Pixels
-from attnimg.predictors.enhance import Enhancer, Settings
+from attnimg.predictors.enhance import Enhancer
+from attnimg.predictors.restorer import Settings
 
 FORMATS = {"a.JPG": "JPEG", "b.jpeg": "JPEG", "c.webp": "WEBP", "d.TIFF": "TIFF", "e.bmp": "BMP", "sub/f.png": "PNG"}
 LONG_AGO = 1_234_567_890.25

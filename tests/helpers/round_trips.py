@@ -12,9 +12,10 @@ import numpy as np
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 
+from attnimg.files.formats import FORMATS
 from attnimg.files.source import Source
 from attnimg.images.decoded import DecodedImage
-from attnimg.images.encode import EXTENSIONS, encode
+from attnimg.images.encode import encode
 from attnimg.images.metadata import Metadata
 from attnimg.images.pixels import Pixels
 from attnimg.images.read import read
@@ -28,7 +29,8 @@ DEEP = cv2.resize(
 ALPHA = _RNG.integers(0, 256, (HEIGHT, WIDTH), dtype=np.uint8)
 DEEP_ALPHA = _RNG.integers(0, 65536, (HEIGHT, WIDTH), dtype=np.uint16)
 NOTHING = Metadata()
-WITH_EXIF = [format for format in EXTENSIONS if format != "BMP"]
+WRITTEN = [name for name, format in FORMATS.items() if format.is_written]
+WITH_EXIF = [name for name in WRITTEN if name != "BMP"]
 XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6" exif:PixelXDimension="4000" dc:x="7">'
     b"<tiff:ImageLength>3000</tiff:ImageLength><xmp:Thumbnails><rdf:Alt>AAAA</rdf:Alt></xmp:Thumbnails>"

@@ -44,11 +44,15 @@ class Net:
         ranked = sorted([("bright", light), ("dark", 1 - light)], key=lambda label: -label[1])
         return tuple(Prediction(name, name, score) for name, score in ranked[:topk])
 
-for task, name in (("classify", "classifier"), ("enhance", "enhancer")):
-    module = ModuleType(f"attnimg.tasks.{task}")
-    setattr(module, f"load_{name}", lambda *args, **options: Net())
-    module.Settings = SimpleNamespace if task == "classify" else lambda *args: args
-    sys.modules[module.__name__] = module
+STUBS = {
+    "models.load": {"load": lambda *args, **options: Net()},
+    "predictors.classify": dict.fromkeys(("Classifier", "Predicted", "Prepared")),
+    "predictors.enhance": dict.fromkeys(("Enhancer", "Prepared", "Restored")),
+    "predictors.restorer": {"Settings": lambda *args: args},
+}
+for name, members in STUBS.items():
+    module = sys.modules[f"attnimg.{name}"] = ModuleType(f"attnimg.{name}")
+    vars(module).update(members)
 """
 
 PROGRAMS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -13,7 +14,9 @@ from attnimg.nets.enhancer.net import EnhancerConfig, EnhancerNet
 from attnimg.nets.segmenter import SegmenterConfig, SegmenterNet
 from attnimg.predictors import classify, enhance
 
-CLASSIFIER = ClassifierConfig(classes=3, width=16, backbone=BackboneConfig(widths=(8, 16), depths=(1, 1)))
+CLASSIFIER = ClassifierConfig(
+    classes=3, width=16, backbone=BackboneConfig(widths=(8, 16), depths=(1, 1), channel_attention="se")
+)
 CLASSIFIER_HEADER: dict[str, Any] = {
     "classes": [{"id": str(i), "label": f"class {i}"} for i in range(3)],
     "preprocessing": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "size": 32, "fit": "square"},
@@ -25,8 +28,13 @@ WHOLE = torch.tensor([[0.0, 0.0, 1.0, 1.0]])  # the box of a crop that is all of
 ENHANCER_HEADER: dict[str, Any] = {"preprocessing": {"size": 32, "fit": "squeeze"}, "attention": "exposure.attention"}
 SEGMENTER = SegmenterConfig(
     classes=3,
-    backbone=BackboneConfig(widths=(8, 8, 16), depths=(1, 1, 1), channel_attention="none", heads=2),
+    backbone=BackboneConfig(widths=(8, 8, 16), depths=(1, 1, 1), heads=2),
 )
+SEGMENTER_HEADER: dict[str, Any] = {
+    "classes": [{"id": i, "label": f"class {i}", "color": [i, i, i]} for i in range(3)],
+    "preprocessing": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "size": 64, "fit": "shortest"},
+    "attention": "attention",
+}
 
 
 def stir(net: nn.Module, score: str) -> None:
@@ -94,7 +102,11 @@ def random_enhancing_net(*, restores: bool = True) -> EnhancerNet:
     return net
 
 
-def random_enhancer(*, restores: bool = True, tile: int | None = None) -> enhance.Enhancer:
+def random_enhancer(*, restores: bool = True, **options: Any) -> enhance.Enhancer:
     """The predictor of such a net."""
     net = random_enhancing_net(restores=restores)
-    return enhance.Enhancer(net, ENHANCER_HEADER, model="random", device="cpu", tile=tile)
+    return enhance.Enhancer(net, ENHANCER_HEADER, model="random", device="cpu", **options)
+
+
+shared_enhancer = cache(random_enhancer)
+"""As above, but built once: for tests that leave it as it is."""

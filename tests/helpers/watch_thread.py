@@ -11,7 +11,7 @@ from threading import Event, Thread
 
 from attnimg.files.source import Source
 from attnimg.files.walk import Walker
-from attnimg.files.watch import watch
+from attnimg.files.watch import SEARCH_EVERY, watch
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(60)
 QUICK = 0.15  # seconds after which a file is whole here
@@ -22,10 +22,13 @@ ENDED = Source("the watch has ended", PurePath())
 class Watch:
     """A watch, from which a test takes what has come."""
 
-    def __init__(self, *inputs: Path, **options: object) -> None:
+    def __init__(
+        self, *inputs: Path, settle: float = QUICK, search_every: float = SEARCH_EVERY, **options: object
+    ) -> None:
         self._found: Queue[Source] = Queue()
         self._stop = Event()
-        self.sources = watch(inputs, Walker(**options), settle=QUICK)  # type: ignore[arg-type]
+        walker = Walker(**options)  # type: ignore[arg-type]
+        self.sources = watch(inputs, walker, settle=settle, search_every=search_every)
         Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:

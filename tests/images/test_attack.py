@@ -20,11 +20,12 @@ from helpers.attack_corpus import encode, make_seeds, mutants, mutate
 from helpers.paths import TESTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 
 from attnimg.errors import KINDS, ImageError
 from attnimg.files.source import Source
-from attnimg.images.probe import measure
+from attnimg.images.backends import configure
+from attnimg.images.probe import probe
 from attnimg.images.read import read
 
 # pytest shows warnings whatever the filters say; that users see none is what the process of its own is for.
@@ -44,8 +45,8 @@ def from_bytes(data: bytes) -> Source:
 
 
 def outcome(source: Source, **options: int | None) -> str:
-    """Measure and read, and check what comes of it; returns "ok" or the kind of the error."""
-    measured = measure(source)
+    """Probe and read, and check what comes of it; returns "ok" or the kind of the error."""
+    probed = probe(source)
     try:
         picture = read(source, **options)
     except ImageError as error:
@@ -60,7 +61,9 @@ def outcome(source: Source, **options: int | None) -> str:
     assert picture.size[0] >= width
     assert picture.note is None or picture.note.isprintable()
     pixels = picture.size[0] * picture.size[1]
-    assert measured == pixels or (picture.format == "HEIF" and (measured is None or measured > pixels))  # it is cropped
+    assert probed.format == picture.format
+    is_cropped = picture.format == "HEIF"
+    assert probed.pixels == pixels or (is_cropped and (probed.pixels is None or probed.pixels > pixels))
     metadata = picture.metadata
     assert all(part is None or isinstance(part, bytes) for part in (metadata.icc, metadata.exif, metadata.xmp))
     return "ok"
@@ -75,6 +78,7 @@ def check_error(error: ImageError) -> None:
 
 def attack() -> None:
     """The part that runs in a process of its own: read all, and print what came of it."""
+    configure()  # as the command line does: nothing is to be printed
     kinds: Counter[str] = Counter()
     slowest, wrong = (0.0, ""), []
     files = [(name, data, MOST_PIXELS, None) for name, data in mutants(MUTANTS, seed=0)]
@@ -93,10 +97,11 @@ def attack() -> None:
     sys.stdout.write(json.dumps({"kinds": kinds, "slowest": slowest, "wrong": wrong, "peak": peak}))
 
 
+@pytest.mark.slow
 def test_two_thousand_hostile_files() -> None:
     code = "import sys; sys.path[:0] = sys.argv[1:]; import test_attack; test_attack.attack()"
-    here = TESTS
-    done = subprocess.run([sys.executable, "-c", code, here, here.parent], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", code, TESTS / "images", TESTS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)
     assert found["wrong"] == []
@@ -107,6 +112,7 @@ def test_two_thousand_hostile_files() -> None:
     assert min(found["kinds"]["ok"], found["kinds"]["damaged"]) > MUTANTS / 4
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(st.sampled_from(CONTENTS), st.integers(0, 2**32 - 1), st.sampled_from(SHORTEST))
 def test_damage_of_any_kind(data: bytes, seed: int, shortest: int | None) -> None:
@@ -117,6 +123,7 @@ def test_damage_of_any_kind(data: bytes, seed: int, shortest: int | None) -> Non
 edits = st.tuples(st.floats(0, 1), st.integers(0, 40), st.binary(max_size=40))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(st.sampled_from(CONTENTS), st.lists(edits, min_size=1, max_size=6))
 def test_edits_of_any_kind(data: bytes, edits: list[tuple[float, int, bytes]]) -> None:
@@ -154,6 +161,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     assert kinds == {**expected, "socket.jpg": "unreadable"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["webp", "avif", "png"])
 def test_a_terabyte_of_nothing_is_not_read_whole(tmp_path: Path, name: str) -> None:
     head = {"webp": SEEDS["lossy.webp"], "avif": SEEDS["photo.avif"], "png": SEEDS["rgb.png"][:33] + b"\x7f\0\0\0abCd"}
@@ -203,15 +211,14 @@ def test_a_file_that_changes_while_it_is_read(
     path, data = tmp_path / name, SEEDS[name]
     path.write_bytes(data)
     os.utime(path, (1, 1))
-    opened = Image.open
+    open_image = ImageFile.ImageFile.__init__
 
-    def change_and_open(*args: object, **options: object) -> Image.Image:
-        image = opened(*args, **options)
+    def open_and_change(*args: object, **options: object) -> None:
+        open_image(*args, **options)
         path.write_bytes({"grown": data + b"\0", "cut": data[:200], "rewritten": data}[change])
-        return image
 
     assert outcome(Source(str(path), PurePath(name))) == "ok"
-    monkeypatch.setattr(Image, "open", change_and_open)
+    monkeypatch.setattr(ImageFile.ImageFile, "__init__", open_and_change)
     with pytest.raises(ImageError, match="changed while it was read") as caught:
         read(Source(str(path), PurePath(name)))
     assert caught.value.kind == "unreadable"
@@ -220,14 +227,14 @@ def test_a_file_that_changes_while_it_is_read(
 def test_a_file_that_is_replaced_while_it_is_read_is_the_old_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, opened = tmp_path / "x.png", Image.open
+    path, open_image = tmp_path / "x.png", ImageFile.ImageFile.__init__
     path.write_bytes(SEEDS["rgb.png"])
     old = read(Source(str(path), PurePath("x")))
 
-    def replace_and_open(*args: object, **options: object) -> Image.Image:
+    def replace_and_open(*args: object, **options: object) -> None:
         (tmp_path / "new").write_bytes(SEEDS["one.png"])
         (tmp_path / "new").replace(path)
-        return opened(*args, **options)
+        open_image(*args, **options)
 
-    monkeypatch.setattr(Image, "open", replace_and_open)
+    monkeypatch.setattr(ImageFile.ImageFile, "__init__", replace_and_open)
     assert np.array_equal(read(Source(str(path), PurePath("x"))).pixels, old.pixels)

@@ -11,11 +11,14 @@ import pytest
 from attnimg.errors import ImageError
 from attnimg.files.outputs import Output, OutputNames
 from attnimg.files.source import Source
+from attnimg.images.read import MAX_PIXELS
+from attnimg.images.reader import DirectReader
 
 
 def place(folder: Path, ending: str) -> Output:
     """Return what becomes of the output of `a`."""
-    return OutputNames(folder, skip_existing=True).place(Source("x/a", PurePath("a")), ending)
+    is_complete = DirectReader(MAX_PIXELS).is_complete
+    return OutputNames(folder, skip_existing=True, is_complete=is_complete).place(Source("x/a", PurePath("a")), ending)
 
 
 def box(kind: bytes, size: int) -> bytes:

@@ -19,6 +19,7 @@ from helpers.round_trips import (
     NOTHING,
     SMALL,
     WIDTH,
+    WRITTEN,
     XMP,
     make_exif,
     open_back,
@@ -30,7 +31,7 @@ from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from attnimg.images.decoded import DecodedImage
-from attnimg.images.encode import EXTENSIONS, encode
+from attnimg.images.encode import encode
 from attnimg.images.metadata import Metadata
 from attnimg.images.pixels import Pixels
 
@@ -95,7 +96,7 @@ def find_missing(before: DecodedImage, after: DecodedImage) -> set[str]:
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("format", EXTENSIONS)
+@pytest.mark.parametrize("format", [pytest.param(n, marks=pytest.mark.slow) if n == "HEIF" else n for n in WRITTEN])
 def test_what_is_missing_is_told(format: str, case: str) -> None:
     picture = CASES[case]
     data, note = encode(
@@ -183,6 +184,7 @@ def test_what_else_a_file_carried_is_told(data: bytes, note: str | None) -> None
     assert encode(picture.pixels, None, format="PNG", metadata=picture.metadata).note == note
 
 
+@pytest.mark.slow
 def test_records_tell_what_reading_and_writing_lost(run: Run, night: Path, tmp_path: Path) -> None:
     frames = [Image.fromarray(np.dstack([pixels, ALPHA])[:40, :40]) for pixels in (SMALL, 255 - SMALL)]
     frames[0].save(tmp_path / "moving.webp", save_all=True, append_images=frames[1:])

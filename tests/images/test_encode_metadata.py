@@ -91,6 +91,7 @@ def test_broken_exif_is_dropped(format: str, exif: bytes) -> None:
     assert picture.note is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", WITH_EXIF)
 def test_random_damage_to_exif_harms_no_image(format: str) -> None:
     for seed in range(60):

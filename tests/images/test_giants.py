@@ -9,11 +9,14 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pytest
 from helpers.attack_corpus import encode
 from helpers.containers import png
 from helpers.paths import ROOT
 from helpers.results import records
 from PIL import Image
+
+pytestmark = pytest.mark.slow
 
 # Between us and the command, so that what we hold does not count as its: the peak of a process is handed down.
 PEAK_OF = """

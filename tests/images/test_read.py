@@ -12,10 +12,10 @@ from helpers.containers import chunk
 from PIL import Image
 
 from attnimg.errors import ImageError
-from attnimg.files.source import Source
+from attnimg.files.source import Probe, Source
 from attnimg.images.decoded import DecodedImage
 from attnimg.images.metadata import Metadata
-from attnimg.images.probe import measure
+from attnimg.images.probe import probe
 from attnimg.images.read import read
 
 LOSSLESS = ["PNG", "TIFF", "BMP", "WEBP"]
@@ -236,15 +236,15 @@ def test_interlaced_sixteen_bits_stay_sixteen() -> None:
 @pytest.mark.parametrize("container", ["JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "AVIF", "HEIF"])
 def test_the_header_tells_how_many_pixels_there_are(container: str, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(encode(photo(), container))
-    assert measure(Source(str(tmp_path / "x"), PurePath("x"))) == 96 * 64
-    assert measure(Source("-", PurePath("stdin"), data=encode(photo(), container))) == 96 * 64
-    assert measure(Source("-", PurePath("stdin"), data=encode(photo(), container)[:12])) is None
+    assert probe(Source(str(tmp_path / "x"), PurePath("x"))) == Probe(container, 96 * 64)
+    assert probe(Source("-", PurePath("stdin"), data=encode(photo(), container))) == Probe(container, 96 * 64)
+    assert probe(Source("-", PurePath("stdin"), data=encode(photo(), container)[:12])).pixels is None
 
 
 def test_the_header_tells_of_more_pixels_than_are_read() -> None:
     header = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 54, 0, 0, 54, 40, 30_000, 30_000, 1, 24, 0, 0, 0, 0, 0, 0)
     assert kind_of(header) == "too-large"
-    assert measure(Source("-", PurePath("stdin"), data=header)) == 900_000_000
+    assert probe(Source("-", PurePath("stdin"), data=header)) == Probe("BMP", 900_000_000)
 
 
 @pytest.mark.parametrize(
@@ -254,11 +254,18 @@ def test_the_header_tells_of_more_pixels_than_are_read() -> None:
 def test_each_kind_of_webp_tells(kind: bytes, options: dict[str, object]) -> None:
     data = encode(photo(), "WEBP", **options)
     assert data[12:16] == kind
-    assert measure(Source("-", PurePath("stdin"), data=data)) == 96 * 64
+    assert probe(Source("-", PurePath("stdin"), data=data)) == Probe("WEBP", 96 * 64)
 
 
-def test_what_is_no_file_is_not_measured(tmp_path: Path) -> None:
+def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    os.mkfifo(tmp_path / "pipe")  # opening it would wait for who writes
-    for name in ("folder", "pipe", "nothing"):
-        assert measure(Source(str(tmp_path / name), PurePath(name))) is None
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for a writer
+    for name, format in (("folder", None), ("pipe", None), ("nothing", "")):
+        assert probe(Source(str(tmp_path / name), PurePath(name))) == Probe(format)
+
+
+def test_a_file_that_is_no_image_is_probed_without_an_error(tmp_path: Path) -> None:
+    (tmp_path / "note.jpg").write_text("Dear diary")
+    (tmp_path / "cut.jpg").write_bytes(encode(photo(), "JPEG")[:12])
+    assert probe(Source(str(tmp_path / "note.jpg"), PurePath("note.jpg"))) == Probe("")
+    assert probe(Source(str(tmp_path / "cut.jpg"), PurePath("cut.jpg"))) == Probe("JPEG")

@@ -7,16 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 
 import pytest
-from attnimg.images.apart import calling_by
 from helpers.paths import HELPERS
 from PIL import Image, ImageCms
 
 from attnimg.errors import ImageError
 from attnimg.files.outputs import Output, OutputNames
-from attnimg.files.source import Source
+from attnimg.files.source import Probe, Source
 from attnimg.images.color import from_srgb
 from attnimg.images.isolation.pool import IsolatedReader
-from attnimg.images.probe import measure
 from attnimg.images.read import read
 
 FAULTY = HELPERS / "faulty"
@@ -32,12 +30,17 @@ def source(path: Path) -> Source:
     return Source(str(path), PurePath(path.name))
 
 
+def place(reader: IsolatedReader, folder: Path) -> Output:
+    names = OutputNames(folder, skip_existing=True, is_complete=reader.is_complete)
+    return names.place(source(Path("a.jpg")), ".png")
+
+
 @pytest.fixture(scope="module")
 def reader() -> Iterator[IsolatedReader]:
     """A reader whose children have a Pillow with faults, as this process has not."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(FAULTY))
-        with IsolatedReader(1, timeout=2) as reader, calling_by(reader.call):
+        with IsolatedReader(1, timeout=2) as reader:
             yield reader
 
 
@@ -46,11 +49,12 @@ def fault(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.mark.slow
 def test_a_header_costs_its_image_only(reader: IsolatedReader, fault: str, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(photo() + fault.encode())
     (tmp_path / "good.jpg").write_bytes(photo())
-    assert measure(source(tmp_path / "bad.jpg")) is None
-    assert measure(source(tmp_path / "good.jpg")) == 60 * 40
+    assert reader.probe(source(tmp_path / "bad.jpg")) == Probe("JPEG")
+    assert reader.probe(source(tmp_path / "good.jpg")) == Probe("JPEG", 60 * 40)
     assert read(source(tmp_path / "bad.jpg")).size == (60, 40)  # here nothing is at fault
 
 
@@ -58,32 +62,29 @@ def test_what_cannot_be_measured_is_not(reader: IsolatedReader, tmp_path: Path) 
     (tmp_path / "note.jpg").write_text("Dear diary")
     (tmp_path / "cut.jpg").write_bytes(photo()[:12])
     for name in ("note.jpg", "cut.jpg", "gone.jpg", ""):
-        assert measure(source(tmp_path / name)) is None
+        assert reader.probe(source(tmp_path / name)).pixels is None
 
 
 def test_an_output_that_opens_is_kept_and_one_that_does_not_is_replaced(reader: IsolatedReader, tmp_path: Path) -> None:
     output = tmp_path / "a.png"
     Image.new("RGB", (60, 40)).save(output)
-    assert OutputNames(tmp_path, skip_existing=True).place(source(Path("a.jpg")), ".png") == Output(output, skip=True)
+    assert place(reader, tmp_path) == Output(output, skip=True)
     output.write_bytes(output.read_bytes()[:60])
-    assert OutputNames(tmp_path, skip_existing=True).place(source(Path("a.jpg")), ".png") == Output(
-        output, replace=True
-    )
+    assert place(reader, tmp_path) == Output(output, replace=True)
 
 
 def test_an_output_that_crashes_its_decoder_is_replaced(reader: IsolatedReader, tmp_path: Path) -> None:
     output = tmp_path / "a.png"
     output.write_bytes(photo() + b"crash")
-    assert OutputNames(tmp_path, skip_existing=True).place(source(Path("a.jpg")), ".png") == Output(
-        output, replace=True
-    )
+    assert place(reader, tmp_path) == Output(output, replace=True)
 
 
+@pytest.mark.slow
 def test_an_output_that_hangs_its_decoder_is_told_of(reader: IsolatedReader, tmp_path: Path) -> None:
     output = tmp_path / "a.png"
     output.write_bytes(photo() + b"hang")
-    with pytest.raises(ImageError, match=r"a\.png is there already\. Decoding it took over 2 seconds\.") as caught:
-        OutputNames(tmp_path, skip_existing=True).place(source(Path("a.jpg")), ".png")
+    with pytest.raises(ImageError, match=r"a\.png exists\. Decoding it took over 2 seconds\.") as caught:
+        place(reader, tmp_path)
     assert caught.value.kind == "timeout"
 
 
@@ -91,7 +92,7 @@ def test_the_way_back_into_a_profile_is_tried_there(reader: IsolatedReader, tmp_
     icc = gray_profile()
     (tmp_path / "gray.jpg").write_bytes(photo(mode="L", icc_profile=icc))
     with pytest.raises(ImageError, match="crashed") as caught:
-        reader(source(tmp_path / "gray.jpg"))
+        reader.read(source(tmp_path / "gray.jpg"))
     assert caught.value.kind == "damaged"
     picture = read(source(tmp_path / "gray.jpg"))
     assert picture.metadata.icc == icc

@@ -1,4 +1,4 @@
-"""Masks as files, without small regions, as polygons and run lengths; cut-outs and previews."""
+"""Masks as files, without small regions, as polygons and run lengths."""
 
 from __future__ import annotations
 
@@ -11,14 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco
 
-from attnimg.drawing import cutout
-from attnimg.drawing.preview import Entry, draw_preview
-from attnimg.images.pixels import alpha_blend
 from attnimg.labels import VOID
-from attnimg.masks import mask as masks
 from attnimg.masks.mask import encode_mask, keep_only
 from attnimg.masks.polygons import Ring, trace
-from attnimg.masks.regions import drop_small
+from attnimg.masks.regions import drop_small, find_regions
 from attnimg.masks.rle import encode_runs
 
 COLORS = [(0, 0, 255), (0, 255, 0), (255, 0, 0)]
@@ -89,8 +85,8 @@ def test_no_small_region_stays_but_the_largest(seed: int) -> None:
     rng = np.random.default_rng(seed)
     mask = rng.integers(0, 3, rng.integers(1, 14, 2)).astype(np.uint8)
     least = int(rng.integers(1, 12))
-    most = masks._find_regions(mask)[1].max()
-    assert masks._find_regions(drop_small(mask, least))[1].min() >= min(least, most)
+    most = find_regions(mask)[1].max()
+    assert find_regions(drop_small(mask, least))[1].min() >= min(least, most)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -130,53 +126,3 @@ def test_long_runs_take_several_characters() -> None:
     inside[300:, 10:800] = True
     inside[:, 850:] = True
     assert np.array_equal(coco.decode({"size": [700, 900], "counts": encode_runs(inside)}), inside)
-
-
-def test_alpha_is_soft_near_the_edge_and_agrees_with_the_mask() -> None:
-    inside = np.zeros((40, 40), bool)
-    inside[:, 20:] = True
-    share = np.broadcast_to(np.linspace(0.2, 0.8, 40, dtype=np.float32), (40, 40)).copy()
-    share[5, 35] = 0.3  # unsure far from the edge
-    share[8, 21] = 0.1  # and beyond it, after a small region was given away
-    alpha = cutout.find_alpha(inside, share, 4)
-    assert ((alpha >= 128) == inside).all()
-    assert set(np.unique(alpha[:, :15])) == {0}
-    assert set(np.unique(alpha[:, 25:])) == {255}
-    assert (np.diff(alpha[0].astype(int)) >= 0).all()
-    assert len(np.unique(alpha[0])) > 4
-
-
-def test_a_blurred_background_has_no_halo() -> None:
-    photo = np.zeros((80, 700, 3), np.uint8)
-    photo[:, :, 2] = 200
-    photo[20:60, 300:400] = (255, 0, 0)
-    alpha = np.zeros((80, 700), np.uint8)
-    alpha[20:60, 300:400] = 255
-    below = cutout.blur_background(photo, alpha)
-    assert np.abs(below[alpha == 0].astype(int) - (0, 0, 200)).max() <= 1
-    whole = np.full_like(alpha, 255)
-    assert cutout.blur_background(photo, whole).shape == photo.shape
-
-
-def test_laying_over_a_color() -> None:
-    photo = np.full((3, 2, 3), 100, np.uint8)
-    alpha = np.array([[0, 255], [128, 51], [0, 0]], np.uint8)
-    laid = alpha_blend(photo, alpha, np.array([200, 0, 100], np.uint8))
-    assert laid[:, :, 0].tolist() == [[200, 100], [150, 180], [200, 200]]
-    assert (laid[:, :, 2] == 100).all()
-
-
-@pytest.mark.parametrize("size", [(1, 1), (7, 900), (900, 7), (300, 400)], ids=str)
-def test_a_preview_shows_photo_and_legend(size: tuple[int, int]) -> None:
-    photo = np.full((*size, 3), 60, np.uint8)
-    mask = np.zeros(size, np.uint8)
-    mask[:, -1:] = VOID
-    legend = [Entry(COLORS[0], "sky  99.0%"), Entry(COLORS[1], "tree  1.0%")]
-    preview = draw_preview(photo, mask, COLORS, legend)
-    assert preview.shape[0] >= size[0]
-    assert (preview[: size[0], : size[1]][mask == VOID] == 60).all()
-    drawn = preview[: size[0], : size[1]][mask == 0]
-    assert (drawn[:, 2] > drawn[:, 0]).all()
-    panel = preview[:, size[1] :].reshape(-1, 3)
-    assert all((panel == color).all(1).any() for color in COLORS[:2])
-    assert not (panel == COLORS[2]).all(1).any()

@@ -1,7 +1,5 @@
 import hashlib
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -77,22 +75,22 @@ def test_manifest(tmp_path):
 
 def test_a_header_that_leaves_something_out_is_named(tmp_path):
     save(tmp_path / "objects.safetensors", limits=None, figures=None)
-    with pytest.raises(Unavailable, match=r"objects\.safetensors does not say: figures, limits"):
+    with pytest.raises(Unavailable, match=r"objects\.safetensors lacks these keys: figures, limits"):
         cards.write_cards(tmp_path)
     assert not (tmp_path / "objects.md").exists()
 
 
-def test_the_module_is_a_command(tmp_path):
-    run = [sys.executable, "-m", "attnimg.models.cards", str(tmp_path)]
-    nothing = subprocess.run(run, capture_output=True, text=True)
-    assert nothing.returncode == 4
-    assert nothing.stderr.startswith("No *.safetensors lies in")
+def test_there_is_a_command(run, tmp_path):
+    status, out, said = run("models", "cards", tmp_path)
+    assert (status, out) == (4, "")
+    assert said.startswith("attnimg: There are no *.safetensors files in")
     save(tmp_path / "objects.safetensors")
-    assert subprocess.run(run, capture_output=True, text=True, check=True).stdout.count("\n") == 2
+    status, out, _ = run("models", "cards", tmp_path)
+    assert (status, out.count("\n")) == (0, 2)
 
 
 def test_the_cards_beside_the_weights_are_up_to_date():
     if not list(WEIGHTS.glob("*.safetensors")):
         pytest.skip("no weights lie in this checkout")
     for name, text in cards.render_cards(WEIGHTS).items():
-        assert (WEIGHTS / name).read_text(encoding="utf-8") == text, "run: python -m attnimg.models.cards weights"
+        assert (WEIGHTS / name).read_text(encoding="utf-8") == text, "run: attnimg models cards weights"

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from attnimg.errors import Unavailable
+from attnimg.files.state import sha256
 from attnimg.models import checkpoints
+from attnimg.models.sources import find_model
 from attnimg.predictors.classify import load_classifier
 from attnimg.predictors.enhance import load_enhancer
 from attnimg.predictors.segment import load_segmenter
@@ -68,7 +70,7 @@ def test_a_damaged_file_is_refused_with_a_sentence(model: Path, damage) -> None:
 
 def test_verify_goes_by_the_manifest(model: Path) -> None:
     manifest = model.with_name("manifest.json")
-    manifest.write_text(json.dumps({"m": {"sha256": checkpoints.sha256(model)}}))
+    manifest.write_text(json.dumps({"m": {"sha256": sha256(model)}}))
     checkpoints.verify(model)
     manifest.write_text(json.dumps({"m": {"sha256": "0" * 64}}))
     with pytest.raises(Unavailable, match="SHA-256"):
@@ -84,12 +86,12 @@ def test_a_manifest_that_does_not_list_the_file_is_no_leave(model: Path, text: s
 
 def test_an_unknown_model_is_refused_and_the_shipped_ones_are_named() -> None:
     with pytest.raises(Unavailable, match="shipped model"):
-        checkpoints.find("no-such-model")
+        find_model("no-such-model")
 
 
 def test_a_folder_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
-        checkpoints.find(str(tmp_path))
+        find_model(str(tmp_path))
 
 
 @pytest.mark.parametrize("path", checkpoints.available(), ids=lambda p: p.stem)

@@ -59,8 +59,8 @@ ABSURD = [
     ),
     *(into("preprocessing", std=value) for value in ([0.0] * 3, [-1.0] * 3, [float("nan")] * 3, [10**400] * 3, None)),
     *(into(temperature=value) for value in (0, -1.0, float("nan"), float("inf"), "1", None, [], 10**400)),
-    *(into(attention=value) for value in (None, 5, [], {"map": "attention"}, "", "expand")),
-    *((lambda header, key=key: header.pop(key)) for key in ("classes", "preprocessing", "temperature", "attention")),
+    *(into(attention=value) for value in (5, [], {"map": "attention"}, "", "expand")),
+    *((lambda header, key=key: header.pop(key)) for key in ("classes", "preprocessing", "temperature")),
 ]
 
 
@@ -101,7 +101,7 @@ def test_classes_that_no_mask_can_hold_are_refused(tmp_path: Path, classes: list
         "task": "segment",
         "architecture": architecture,
         "classes": [{"id": i, "label": str(i), "color": [i, i, i]} for i in range(2)],
-        "preprocessing": {"mean": [0.5] * 3, "std": [0.25] * 3, "size": 32},
+        "preprocessing": {"mean": [0.5] * 3, "std": [0.25] * 3, "size": 32, "fit": "shortest"},
         "attention": "attention",
     }
     path = tmp_path / "m.safetensors"

@@ -34,7 +34,7 @@ def test_the_curve_is_the_formula_and_keeps_zero_one_and_order() -> None:
 
 
 def b_spline(t: float, degree: int = 2) -> float:
-    """The cardinal B-spline centerd on 0, by de Boor's recursion."""
+    """The cardinal B-spline centered on 0, by de Boor's recursion."""
 
     def basis(u: float, n: int) -> float:  # knots at 0, 1, ... n + 1
         if n == 0:
@@ -112,17 +112,17 @@ def test_gains_are_multiplied_until_the_exposure_is_reached(mean: float) -> None
     small, log_gain = noise(4, 32, 32), torch.rand(4, 3, 2, 2) + 0.5
     log_gain[0] = 0  # a photo that was thought bright enough
 
-    def rescaled_to(log_gain: Tensor) -> Tensor:
+    def exposure_of(log_gain: Tensor) -> Tensor:
         return brighten(small, F.interpolate(log_gain, (32, 32), mode="bilinear").exp()).mean((1, 2, 3))
 
     found = rescale_gain(log_gain, small, mean)
-    assert torch.allclose(exposed(found), small.mean((1, 2, 3)).clamp(min=mean), atol=5e-3)  # never darker
+    assert torch.allclose(exposure_of(found), small.mean((1, 2, 3)).clamp(min=mean), atol=5e-3)  # never darker
     if mean == 0.5:  # no gain is cut off
         factor = found - log_gain
         assert torch.allclose(factor, factor[:, :1, :1, :1].expand_as(factor), atol=1e-5)
     assert torch.allclose(rescale_gain(log_gain, small, 1.0), torch.tensor(MOST_GAIN).log(), atol=1e-3)
     means = torch.tensor([0.6, 0.7, 0.8, 0.9])
-    assert torch.allclose(exposed(rescale_gain(log_gain, small, means[:, None, None, None])), means, atol=5e-3)
+    assert torch.allclose(exposure_of(rescale_gain(log_gain, small, means[:, None, None, None])), means, atol=5e-3)
     seen = ExposureEstimate(log_gain, log_gain, log_gain).rescaled_to(small, mean)
     assert torch.equal(seen.log_gain, found)
     assert seen.context is seen.features is log_gain

@@ -1,4 +1,4 @@
-"""The odds of exposures, and what follows from them, against their formulas."""
+"""The distribution over exposures, its loss and its mean, against their formulas."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from helpers.tiny_nets import noise
 
 from attnimg.nets.enhancer.exposure import MEDIUM, brighten, solve_gain
 from attnimg.nets.enhancer.exposure_prior import (
-    LEAST,
-    MOST,
-    STEPS,
+    BINS,
+    MAX_SHIFT,
+    MIN_SHIFT,
     TARGET_SIGMA,
     ExposurePrior,
     cross_entropy,
@@ -22,7 +22,7 @@ from attnimg.nets.enhancer.exposure_prior import (
     shift_bins,
 )
 
-CHANGES = np.linspace(LEAST, MOST, STEPS)
+CHANGES = np.linspace(MIN_SHIFT, MAX_SHIFT, BINS)
 
 
 def bell(center: float, deviation: float = 0.2) -> np.ndarray:
@@ -36,7 +36,7 @@ def to_odds(*rows: np.ndarray) -> torch.Tensor:
 
 def test_before_training_the_medium_exposure_is_the_likeliest_whatever_the_context() -> None:
     odds, small = ExposurePrior(5)(torch.randn(3, 5)), 0.3 * noise(3, 32, 32)
-    assert odds.shape == (3, STEPS)
+    assert odds.shape == (3, BINS)
     assert torch.allclose(odds.exp().sum(1), torch.ones(3))
     assert torch.equal(odds[0], odds[1])
     assert torch.allclose(expected_exposure(odds, small), torch.tensor(MEDIUM), atol=5e-3)
@@ -52,8 +52,8 @@ def test_a_change_is_found_from_the_exposure_that_it_leads_to(change: float) -> 
 
 def test_a_change_stays_within_what_odds_are_of_and_is_none_where_no_light_is_lacking() -> None:
     small = noise(2, 32, 32)
-    assert torch.equal(find_shift(small, small.mean((1, 2, 3), keepdim=True) / 2), torch.full((2,), LEAST))
-    assert torch.equal(find_shift(small, 0.99), torch.full((2,), MOST))
+    assert torch.equal(find_shift(small, small.mean((1, 2, 3), keepdim=True) / 2), torch.full((2,), MIN_SHIFT))
+    assert torch.equal(find_shift(small, 0.99), torch.full((2,), MAX_SHIFT))
     assert torch.equal(find_shift(1 - small, 0.5), torch.zeros(2))
 
 
@@ -78,7 +78,7 @@ def test_the_odds_of_several_views_lean_to_what_all_hold_likely_without_a_leap()
     small = 0.1 * noise(1, 32, 32).expand(101, -1, -1, -1)
     odds = to_odds(*((1 - share) * bell(-1.5) + share * bell(0.5) for share in np.linspace(0, 1, 101)))
     one, four = expected_exposure(odds, small).flatten(), expected_exposure(4 * odds, small).flatten()
-    assert (four.diff() >= 0).all()
+    assert four.diff().min() > -1e-6  # float32 rounds
     assert four.diff().max() < 0.05
     assert four[30] - four[0] < 0.2 * (four[100] - four[0]) < one[30] - one[0]
     assert four[70] - four[0] > 0.8 * (four[100] - four[0]) > one[70] - one[0]
@@ -91,7 +91,7 @@ def test_a_bright_photo_keeps_its_exposure_whatever_the_odds() -> None:
 
 
 def test_odds_are_shifted_by_interpolation_and_go_on_at_their_ends() -> None:
-    odds, by = torch.randn(4, STEPS), torch.tensor([0.0, 0.25, -0.6, 30.0])
+    odds, by = torch.randn(4, BINS), torch.tensor([0.0, 0.25, -0.6, 30.0])
     shifted = shift_bins(odds, by)
     for row in range(4):
         expected = np.interp(CHANGES - by[row].item(), CHANGES, odds[row].numpy())

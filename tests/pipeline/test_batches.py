@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import time
 import weakref
 from collections.abc import Callable
 
@@ -11,9 +10,50 @@ import numpy as np
 import pytest
 from helpers.number_job import NumberJob, fail_for, make_sources, paths, run
 
+from attnimg.pipeline.batches import Batches
 from attnimg.records import Classified, Failed
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
+
+
+class Clock:
+    """A clock that stands still until it is set."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def take(batches: Batches[str], *, complete: bool = False) -> list[str] | None:
+    batch = batches.take_due(complete=complete)
+    return batch and batch.images
+
+
+def test_an_image_waits_for_others_of_its_shape_until_its_patience_is_over() -> None:
+    clock = Clock()
+    batches = Batches[str](4, patience=2, clock=clock)
+    assert (batches.remaining_patience(complete=True), take(batches, complete=True)) == (None, None)
+    batches.add("a1", "a")
+    clock.now += 0.5
+    batches.add("b1", "b")
+    batches.add("a2", "a")
+    assert (batches.remaining_patience(complete=False), take(batches)) == (1.5, None)
+    clock.now += 1.5
+    assert (batches.remaining_patience(complete=False), take(batches), take(batches)) == (0, ["a1", "a2"], None)
+    assert batches.remaining_patience(complete=False) == 0.5
+    clock.now += 60
+    assert (batches.remaining_patience(complete=False), take(batches)) == (0, ["b1"])
+
+
+def test_full_batches_take_turns_and_an_older_one_without_patience_goes_first() -> None:
+    clock = Clock()
+    batches = Batches[str](2, patience=2, clock=clock)
+    for image in ("a1", "b1", "c1", "c2", "b2", "d1"):
+        batches.add(image, image[0])
+        clock.now += 0.5
+    assert [take(batches) for _ in range(4)] == [["a1"], ["c1", "c2"], ["b1", "b2"], None]
+    assert (batches.remaining_patience(complete=True), take(batches, complete=True)) == (0, ["d1"])
 
 
 def test_full_batches_when_images_keep_coming() -> None:
@@ -22,12 +62,10 @@ def test_full_batches_when_images_keep_coming() -> None:
     assert [len(batch) for batch in job.batches] == [4] * 10
 
 
-def test_the_rest_does_not_wait_once_nothing_can_join_it() -> None:
-    start = time.monotonic()
-    assert len(run(make_sources(7), NumberJob(shapes=7), patience=30)) == 7  # sources at their end
-    assert len(run(make_sources(7), NumberJob(shapes=7), patience=30, window=3)) == 7  # window full
-    assert len(run(make_sources(7), NumberJob(shapes=7), patience=30, pixels=150)) == 7  # pixels spent
-    assert time.monotonic() - start < 5
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("options", [{}, {"window": 3}, {"pixels": 150}], ids=["sources end", "window", "pixels"])
+def test_the_rest_does_not_wait_once_nothing_can_join_it(options: dict[str, int]) -> None:
+    assert len(run(make_sources(7), NumberJob(shapes=7), patience=1e6, **options)) == 7
 
 
 def test_one_bad_image_does_not_fail_its_batch() -> None:

@@ -11,7 +11,7 @@ import pytest
 from helpers.number_job import NumberJob, fail_for, make_sources, nap, paths, run
 
 from attnimg.files.source import Source
-from attnimg.pipeline.budget import Budget, Look
+from attnimg.pipeline.budget import Budget, Estimate
 from attnimg.records import Failed
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
@@ -83,11 +83,11 @@ def test_what_a_job_makes_of_images_counts_for_the_next_ones() -> None:
 
 
 def test_one_giant_is_soon_forgotten() -> None:
-    budget, look = Budget(800), Look(None, 7)
+    budget, size = Budget(800), Estimate(None, 7)
     alone = []
     for pixels in (10_000, *[10] * 40):
-        budget.settle(look, budget.expect(look), pixels)
-        alone.append(not budget.has_room(look))
+        budget.settle(size, budget.expect(size), pixels)
+        alone.append(not budget.has_room(size))
         budget.release(pixels)
     assert alone == sorted(alone, reverse=True)
     assert 10 < sum(alone) < 25

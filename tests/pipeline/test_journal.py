@@ -102,15 +102,15 @@ def test_an_output_that_was_lost_before_it_was_noted_is_not_done(
     copying: Copying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when somebody removes the folder in mid-run."""
-    settle = FileJournal.settle
+    record_outcome = FileJournal.record_outcome
 
     def lose(journal: FileJournal, record: Record) -> None:
         if isinstance(record, Enhanced):
             Path(record.output).unlink()
-        settle(journal, record)
+        record_outcome(journal, record)
 
     with monkeypatch.context() as patch:
-        patch.setattr(FileJournal, "settle", lose)
+        patch.setattr(FileJournal, "record_outcome", lose)
         copying.run()
     assert copying.files() == {}
     copying.run(resume=True)
@@ -187,7 +187,7 @@ def test_a_run_that_was_stopped_before_it_began_is_begun_again(copying: Copying,
     copying.report.write_bytes(there)
     with pytest.raises(UsageError, match=r"holds no run yet.*Leave out --resume"):
         copying.open(resume=True)
-    with pytest.raises(UsageError, match=r"holds no run yet.*Give its command once more"):
+    with pytest.raises(UsageError, match=r"holds no run yet.*Run the original command again"):
         read_run(copying.report)
     assert copying.report.read_bytes() == there
     records = copying.run()
@@ -199,11 +199,11 @@ def test_only_one_process_is_at_a_run(copying: Copying) -> None:
     journal = copying.open()
     journal.start()
     journal.announce("photo", Path("a.png"))
-    with pytest.raises(UsageError, match="Another process is at the run"):
+    with pytest.raises(UsageError, match="Another process is using"):
         copying.open(resume=True)
     kill(journal)
     resumed = copying.open(resume=True)
-    with pytest.raises(UsageError, match="Another process is at the run"):
+    with pytest.raises(UsageError, match="Another process is using"):
         copying.open(resume=True)
     kill(resumed)
 

@@ -44,9 +44,9 @@ def test_a_report_tells_of_the_run_and_of_each_image(copying: Copying) -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"arguments": ["copy", "--quality", "3"]}, "another arguments.*attnimg resume"),
-        ({"folder": "/elsewhere"}, "another folder"),
-        ({"sha256": "1" * 64}, "another sha256.*Bring that model back"),
+        ({"arguments": ["copy", "--quality", "3"]}, "another run. Its arguments.*attnimg resume"),
+        ({"folder": "/elsewhere"}, "another run. Its folder"),
+        ({"sha256": "1" * 64}, "another run. Its sha256.*Restore that model file"),
     ],
 )
 def test_another_run_is_refused(copying: Copying, changed: dict[str, Any], said: str) -> None:
@@ -58,14 +58,14 @@ def test_another_run_is_refused(copying: Copying, changed: dict[str, Any], said:
 
 
 def test_a_report_that_is_there_is_no_new_one_and_none_is_made_by_resuming(copying: Copying) -> None:
-    with pytest.raises(UsageError, match="is not there"):
+    with pytest.raises(UsageError, match="does not exist"):
         copying.open(resume=True)
     assert not copying.report.exists()
     for there in (b"7", b"{}\n", b'{"event": "done"', b"\0\n"):
         copying.report.write_bytes(there)
         with pytest.raises(UsageError, match="attnimg resume"):
             copying.open()
-        with pytest.raises(UsageError, match="no report of a run"):
+        with pytest.raises(UsageError, match="not the report of a run"):
             copying.open(resume=True)
         assert copying.report.read_bytes() == there
 
@@ -76,10 +76,10 @@ def test_of_two_that_begin_at_once_one_does(copying: Copying) -> None:
     for journal in (first, second, third):
         journal.start()
     first.announce("photo", Path("a.png"))
-    with pytest.raises(UsageError, match="Another process is at the run"):
+    with pytest.raises(UsageError, match="Another process is using"):
         second.announce("photo", Path("a.png"))
     kill(first)
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="exists"):
         third.announce("photo", Path("a.png"))
     assert [line["event"] for line in copying.lines()] == ["run", "file"]
 
@@ -111,7 +111,7 @@ def test_a_run_is_read_back(copying: Copying, tmp_path: Path) -> None:
     assert DESCRIPTION.items() <= read_run(copying.report).items()
     for data in (b"7", b"7\n", b"{}\n", b'{"event": "run"}\n', b'{"event": "done"}\n', b"\xff\xfe\n"):
         (tmp_path / "other").write_bytes(data)
-        with pytest.raises(UsageError, match="no report of a run"):
+        with pytest.raises(UsageError, match="not the report of a run"):
             read_run(tmp_path / "other")
     with pytest.raises(UsageError, match="cannot be read"):
         read_run(tmp_path / "nothing")

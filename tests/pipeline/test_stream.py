@@ -21,7 +21,7 @@ from helpers.paths import TESTS
 
 from attnimg.errors import ImageError
 from attnimg.files.source import Source
-from attnimg.pipeline.stream import stream
+from attnimg.pipeline.stream import POOL, stream
 from attnimg.records import Classified, Failed, Record, Skipped
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
@@ -32,7 +32,7 @@ def test_one_record_each_in_order_whatever_delays_and_failures(seed: int) -> Non
     rng = random.Random(seed)
     count = rng.randrange(1, 150)
     fates = [
-        rng.choice(["well"] * 6 + ["source", "admit", "skip", "read", "predict", "write", "memory"])
+        rng.choice(["well"] * 6 + ["source", "admit", "skip", "read", "predict", "write", "memory", "whole", "process"])
         for _ in range(count)
     ]
     naps = [rng.choice([0, 0, 0, 0.001, 0.004]) for _ in range(count)]
@@ -49,9 +49,10 @@ def test_one_record_each_in_order_whatever_delays_and_failures(seed: int) -> Non
 
         return visit
 
-    job = NumberJob(
-        {station: at(station) for station in ("admit", "read", "predict", "write")}, shapes=rng.randrange(1, 4)
-    )
+    stations = ("admit", "read", "predict", "write", "process")
+    alone = {"whole", "process"}, {"whole", "process", "source", "admit", "skip"}
+    unbatched = {i for i, fate in enumerate(fates) if fate in alone[i % 2]}
+    job = NumberJob({station: at(station) for station in stations}, shapes=rng.randrange(1, 4), unbatched=unbatched)
     sources = [
         Source(str(i), PurePath(str(i)), error=ImageError("missing", "source") if fates[i] == "source" else None)
         for i in range(count)
@@ -61,6 +62,7 @@ def test_one_record_each_in_order_whatever_delays_and_failures(seed: int) -> Non
 
     expected: dict[str, Callable[[str], Record]] = {
         "well": lambda path: Classified(path, str(-int(path)), ()),
+        "whole": lambda path: Classified(path, str(-int(path)), ()),
         "skip": lambda path: Skipped(path, "there"),
         "source": lambda path: Failed(path, "missing", "source"),
     }
@@ -78,17 +80,18 @@ def test_no_sources_no_records() -> None:
     assert run([], NumberJob()) == []
 
 
+@pytest.mark.timeout(30)
 def test_a_slow_source_sees_its_records_promptly() -> None:
     lines: queue.Queue[Source | None] = queue.Queue()
-    records = stream(iter(lines.get, None), NumberJob(), batch_size=64, workers=2)
+    job = NumberJob()
+    records = stream(iter(lines.get, None), job, batch_size=64, workers=2, patience=0.01)
     with closing(records):
-        for source in make_sources(2):
+        for source in make_sources(3):
             lines.put(source)
-            start = time.monotonic()
-            assert next(records).path == source.path
-            assert 0.15 < time.monotonic() - start < 1
+            assert next(records).path == source.path  # although the batch is not full, and the next source not sent
         lines.put(None)
         assert list(records) == []
+    assert job.batches == [[0], [1], [2]]
 
 
 def test_a_slow_first_image_bounds_what_piles_up() -> None:
@@ -112,19 +115,27 @@ def test_a_consumer_that_stops_taking_stops_the_sources() -> None:
 
 
 def test_reading_and_writing_overlap_with_predicting() -> None:
-    def rest(_: int) -> None:
-        time.sleep(0.01)
+    """The third read, the second prediction and the first write wait for each other."""
+    together = threading.Barrier(3)
 
-    start = time.monotonic()
-    run(make_sources(40), NumberJob({"read": rest, "predict": rest, "write": rest}), workers=4)
-    assert time.monotonic() - start < 0.9  # 1.2 s one after another, 0.4 s the slowest part
+    def meet_at(turn: int) -> Callable[[int], None]:
+        turns = itertools.count(1)
+
+        def visit(_: int) -> None:
+            if next(turns) == turn:
+                together.wait(10)
+
+        return visit
+
+    job = NumberJob({"read": meet_at(3), "predict": meet_at(2), "write": meet_at(1)})
+    assert len(run(make_sources(8), job, batch_size=1)) == 8
+    assert not together.broken
 
 
-@pytest.mark.parametrize("station", ["admit", "read", "predict", "write"])
+@pytest.mark.parametrize("station", ["admit", "read", "predict", "write", "process"])
 def test_a_bug_surfaces(station: str) -> None:
-    records = stream(
-        make_sources(30), NumberJob({station: fail_for(17, error=KeyError("bug"))}), batch_size=4, workers=3
-    )
+    job = NumberJob({station: fail_for(17, error=KeyError("bug"))}, unbatched=[17] if station == "process" else ())
+    records = stream(make_sources(30), job, batch_size=4, workers=3)
     seen: list[str] = []
     with pytest.raises(KeyError, match="bug"):
         seen.extend(record.path for record in records)
@@ -152,6 +163,7 @@ def test_what_the_sources_raise_comes_after_their_records() -> None:
 
 def test_closing_drops_what_is_queued_and_leaves_no_thread() -> None:
     begun: list[int] = []
+    ended: list[int] = []
     hold, all_busy = threading.Event(), threading.Barrier(5)
 
     def slow(number: int) -> None:
@@ -160,28 +172,44 @@ def test_closing_drops_what_is_queued_and_leaves_no_thread() -> None:
         if hold.is_set():
             all_busy.wait(5)
             time.sleep(0.1)
+        ended.append(number)
 
     endless = (Source(str(i), PurePath(str(i))) for i in itertools.count())
-    records = stream(endless, NumberJob({"read": slow}), batch_size=1, workers=4)
+    records = stream(endless, NumberJob({"read": slow}), batch_size=1, workers=4, grace=30)
     assert paths(itertools.islice(records, 3)) == ["0", "1", "2"]
     hold.set()
     all_busy.wait(5)
     time.sleep(0.02)  # the feeder fills the queue behind the four
     before = len(begun)
-    start = time.monotonic()
     records.close()
-    assert time.monotonic() - start < 0.5
     assert len(begun) == before
+    assert sorted(ended) == sorted(begun)
 
 
+@pytest.mark.timeout(30)
+def test_a_read_that_hangs_does_not_hold_up_closing() -> None:
+    begun, gate = threading.Event(), threading.Event()
+
+    def hang(number: int) -> None:
+        if number:
+            begun.set()
+            gate.wait()
+
+    records = stream(make_sources(2), NumberJob({"read": hang}), batch_size=1, workers=2, grace=0.01)
+    assert next(records).path == "0"
+    begun.wait()
+    records.close()
+    assert any(thread.name.startswith(f"{POOL}_") for thread in threading.enumerate())
+    gate.set()
+
+
+@pytest.mark.timeout(30)
 def test_a_blocked_source_does_not_hold_up_closing() -> None:
     lines: queue.Queue[Source | None] = queue.Queue()
     lines.put(make_sources(1)[0])
     records = stream(iter(lines.get, None), NumberJob(), batch_size=1, workers=2)
     assert next(records).path == "0"
-    start = time.monotonic()
-    records.close()
-    assert time.monotonic() - start < 0.5
+    records.close()  # although nothing comes
     lines.put(None)
 
 
@@ -196,13 +224,14 @@ def test_ctrl_c_while_predicting_ends_the_stream() -> None:
     assert len(seen) <= 10
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_process_although_a_source_blocks(tmp_path: Path) -> None:
     script = tmp_path / "blocked.py"
     script.write_text(
         "from pathlib import PurePath\n"
         "from attnimg.files.source import Source\n"
         "from attnimg.pipeline.stream import stream\n"
-        "from number_job import NumberJob\n"
+        "from helpers.number_job import NumberJob\n"
         "lines = open(0, closefd=False)\n"
         "for record in stream((Source(l.strip(), PurePath(l)) for l in lines), NumberJob(), batch_size=9, workers=2):\n"
         "    print(record.path, flush=True)\n"
@@ -223,6 +252,6 @@ def test_ctrl_c_ends_the_process_although_a_source_blocks(tmp_path: Path) -> Non
         assert child.stdout.readline() == b"7\n"
         child.send_signal(signal.SIGINT)
         try:
-            assert child.wait(5) == -signal.SIGINT
+            assert child.wait(30) == -signal.SIGINT
         finally:
             child.kill()

@@ -29,6 +29,7 @@ def photo(width: int, height: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
+@pytest.mark.slow
 def test_batch_composition_changes_no_score() -> None:
     classifier = load_classifier(device="cpu") if checkpoints.available() else random_classifier()
     pictures = [classifier.prepare(photo(80 + 7 * i, 64 + i, seed=i)) for i in range(13)]
@@ -96,14 +97,15 @@ def test_too_little_memory_for_a_batch_is_said_as_python_does_and_fewer_pictures
     classifier = random_classifier()
     prepared = [classifier.prepare(photo(50, 40, seed)) for seed in range(4)]
     plenty = classifier.predict(prepared)
-    forward = classifier._net.forward
+    net = classifier.backend._net  # type: ignore[attr-defined]
+    forward = net.forward
 
     def scarce(x: torch.Tensor) -> torch.Tensor:
         if len(x) > 2:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 10 bytes.")
         return forward(x)
 
-    monkeypatch.setattr(classifier._net, "forward", scarce)
+    monkeypatch.setattr(net, "forward", scarce)
     with pytest.raises(MemoryError):
         classifier.predict(prepared, attention=True)
     fewer = [*classifier.predict(prepared[:2]), *classifier.predict(prepared[2:])]
@@ -157,7 +159,7 @@ def test_python_api_takes_images_arrays_and_lists() -> None:
     assert [[p.id for p in found] for found in several] == [[p.id for p in one[:2]]] * 2
     assert several[0][0].score == pytest.approx(one[0].score, abs=1e-5)
     assert classifier([]) == []
-    with pytest.raises(ValueError, match="classify"):
+    with pytest.raises(UsageError, match="classify"):
         attnimg.load("paint")
 
 

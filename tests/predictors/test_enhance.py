@@ -9,26 +9,27 @@ import numpy as np
 import pytest
 import torch
 from helpers.dark_photos import difference, enhance, photo
-from helpers.tiny_nets import ENHANCER, ENHANCER_HEADER, WHOLE, make_enhancer, random_enhancer, random_enhancing_net
+from helpers.tiny_nets import ENHANCER, ENHANCER_HEADER, WHOLE, make_enhancer, random_enhancing_net, shared_enhancer
 from numpy.typing import NDArray
 from PIL import Image
 
 from attnimg.errors import Unavailable, UsageError
 from attnimg.models import checkpoints
 from attnimg.models.build import describe
-from attnimg.predictors.enhance import DETAIL, Enhancer, Settings, load_enhancer
+from attnimg.predictors.enhance import Enhancer, load_enhancer
 from attnimg.predictors.exposure import estimate_exposure_tta, make_thumbnail
+from attnimg.predictors.restorer import DETAIL, Settings
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_no_strength_leaves_every_pixel(dtype: type) -> None:
     codes = np.arange(np.iinfo(dtype).max + 1).astype(dtype)[:: 256 // 8 if dtype == np.uint16 else 1]
     pixels = np.stack([codes, codes[::-1], np.roll(codes, 99)], -1).reshape(-1, 64, 3)
-    assert np.array_equal(enhance(random_enhancer(), pixels, strength=0), pixels)
+    assert np.array_equal(enhance(shared_enhancer(), pixels, strength=0), pixels)
 
 
 def test_strength_fades_evenly_from_the_photo_to_the_result() -> None:
-    enhancer, pixels = random_enhancer(), photo(70, 90)
+    enhancer, pixels = shared_enhancer(), photo(70, 90)
     full = enhance(enhancer, pixels)
     assert difference(full, pixels) > 40
     for strength in (0.01, 0.3, 0.5, 0.99):
@@ -38,7 +39,7 @@ def test_strength_fades_evenly_from_the_photo_to_the_result() -> None:
 
 @pytest.mark.parametrize("target", [0.3, 0.45, 0.6])
 def test_exposure_reaches_its_target(target: float) -> None:
-    enhancer = random_enhancer(restores=False)
+    enhancer = shared_enhancer(restores=False)
     for pixels in (photo(120, 90), photo(60, 200, seed=1, light=0.2), photo(64, 64, light=0.3).astype(np.uint16) * 257):
         mean = enhance(enhancer, pixels, exposure=target).mean() / np.iinfo(pixels.dtype).max
         assert mean == pytest.approx(target, abs=0.02)
@@ -47,8 +48,8 @@ def test_exposure_reaches_its_target(target: float) -> None:
 def test_exposure_never_darkens() -> None:
     pixels = photo(64, 80, light=0.8)
     for target in (0.0, pixels.mean() / 255 - 0.05):
-        assert np.array_equal(enhance(random_enhancer(), pixels, exposure=target), pixels)
-    plain, black = random_enhancer(restores=False), np.zeros((32, 32, 3), np.uint8)
+        assert np.array_equal(enhance(shared_enhancer(), pixels, exposure=target), pixels)
+    plain, black = shared_enhancer(restores=False), np.zeros((32, 32, 3), np.uint8)
     assert (enhance(plain, pixels, exposure=0.5) >= pixels.astype(int) - 12).all()  # the noise
     assert not enhance(plain, black, exposure=1.0).any(), "no gain brightens nothing"
 
@@ -72,22 +73,23 @@ def test_denoise_is_the_share_kept_of_what_is_smaller_than_detail(denoise: float
     larger = box_mean(added)
     assert np.abs(added - larger).max() > 0.05
     expected = np.clip(bright + larger + denoise * (added - larger), 0, 1) * 255
-    assert np.abs(enhance(random_enhancer(), pixels, denoise=denoise) - expected).max() <= 0.52  # 0.5 is rounding
+    assert np.abs(enhance(shared_enhancer(), pixels, denoise=denoise) - expected).max() <= 0.52  # 0.5 is rounding
 
 
 def test_deep_photos_keep_their_depth_and_look_like_their_eight_bits() -> None:
-    enhancer, pixels = random_enhancer(), photo(64, 96, noise=6)
-    seen = enhancer.exposure([make_thumbnail(pixels, 32)], Settings())
-    (shallow,), (deep,) = (enhancer.restore([p], seen, Settings()) for p in (pixels, pixels.astype(np.uint16) * 257))
+    enhancer, pixels = shared_enhancer(), photo(64, 96, noise=6)
+    estimate, _ = enhancer.restorer.estimate(make_thumbnail(pixels, 32)[None], Settings())
+    both = (pixels, pixels.astype(np.uint16) * 257)
+    (shallow,), (deep,) = (enhancer.restore([p], estimate, Settings()) for p in both)
     assert deep.dtype == np.uint16
     assert np.abs(deep / 257 - shallow).max() <= 0.51
     assert len(np.unique(deep)) > 4 * len(np.unique(shallow))
-    small = [make_thumbnail(p, 32) for p in (pixels, pixels.astype(np.uint16) * 257)]
+    small = [make_thumbnail(p, 32) for p in both]
     assert np.abs(small[0] - small[1]).max() < 1e-5
 
 
 def test_attention_lies_over_the_photo_and_changes_no_pixel() -> None:
-    enhancer = random_enhancer()
+    enhancer = shared_enhancer()
     prepared = [enhancer.prepare(photo(40, 56, seed)) for seed in range(2)]
     for plain, looked in zip(enhancer.predict(prepared), enhancer.predict(prepared, attention=True), strict=True):
         assert plain.attention is None
@@ -103,12 +105,12 @@ def test_attention_lies_over_the_photo_and_changes_no_pixel() -> None:
 def test_any_size_is_enhanced(size: tuple[int, int], dtype: type) -> None:
     pixels = photo(*size).astype(dtype) * (257 if dtype == np.uint16 else 1)
     for tile in (64, 1024):
-        assert enhance(random_enhancer(restores=False, tile=tile), pixels).mean() > pixels.mean()
-        enhance(random_enhancer(tile=tile), pixels, exposure=0.5, denoise=0.5)
+        assert enhance(shared_enhancer(restores=False, tile=tile), pixels).mean() > pixels.mean()
+        enhance(shared_enhancer(tile=tile), pixels, exposure=0.5, denoise=0.5)
 
 
 def test_black_and_white_stay_and_gray_becomes_brighter_evenly() -> None:
-    enhancer = random_enhancer(restores=False)
+    enhancer = shared_enhancer(restores=False)
     for code in (0, 255):
         flat = np.full((50, 70, 3), code, np.uint8)
         assert np.array_equal(enhance(enhancer, flat), flat)
@@ -119,7 +121,7 @@ def test_black_and_white_stay_and_gray_becomes_brighter_evenly() -> None:
 
 
 def test_python_api_takes_images_arrays_and_lists() -> None:
-    enhancer, a, b = random_enhancer(), photo(40, 56), photo(30, 20, seed=1)
+    enhancer, a, b = shared_enhancer(), photo(40, 56), photo(30, 20, seed=1)
     one = enhancer(Image.fromarray(a))
     assert np.array_equal(one, enhancer(a))
     several = enhancer([a, Image.fromarray(b), a])

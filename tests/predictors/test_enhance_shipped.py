@@ -24,9 +24,10 @@ from attnimg.predictors.enhance import load_enhancer
 from attnimg.predictors.exposure import make_thumbnail
 
 SAMPLES = sorted(p for p in (ROOT / "samples").iterdir() if p.suffix != ".md")
-pytestmark = pytest.mark.skipif(
-    "night" not in [p.stem for p in checkpoints.available()], reason="the model night is not there"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif("night" not in [p.stem for p in checkpoints.available()], reason="the model night is not there"),
+]
 
 
 def sample(path: Path, side: int = 256) -> NDArray[np.uint8]:
@@ -85,12 +86,12 @@ def test_the_shipped_net_shows_no_seam() -> None:
 
 
 def test_hiding_what_is_bright_in_the_map_changes_the_judgement_more() -> None:
-    look = load_enhancer(device="cpu")._net.exposure
+    net = load_enhancer(device="cpu").restorer._net.exposure  # type: ignore[attr-defined]
     changes: dict[str, list[float]] = {"bright": [], "dark": []}
     for path in SAMPLES:
         small = torch.from_numpy(make_thumbnail(darkened(sample(path)), 128)).permute(2, 0, 1)[None]
-        with torch.no_grad(), Recorder(look, {"attention"}) as recorder:
-            judged = look(small).log_gain.mean()
+        with torch.no_grad(), Recorder(net, {"attention"}) as recorder:
+            judged = net(small).log_gain.mean()
         seen = recorder.maps["attention"][0]
         rank = seen.flatten().argsort().argsort().reshape(seen.shape)
         hidden = {"dark": rank < seen.numel() // 4, "bright": rank >= seen.numel() - seen.numel() // 4}
@@ -99,7 +100,6 @@ def test_hiding_what_is_bright_in_the_map_changes_the_judgement_more() -> None:
             def hide(_: object, args: tuple[Tensor], cells: Tensor = cells) -> tuple[Tensor]:
                 return (torch.where(cells, args[0].mean((2, 3), keepdim=True), args[0]),)
 
-            handle = exposure.attention.register_forward_pre_hook(hide)
-            with handle, torch.no_grad():
-                changes[name].append(float((look(small).log_gain.mean() - judged).abs()))
+            with net.attention.register_forward_pre_hook(hide), torch.no_grad():
+                changes[name].append(float((net(small).log_gain.mean() - judged).abs()))
     assert np.mean(changes["bright"]) > 1.5 * np.mean(changes["dark"])

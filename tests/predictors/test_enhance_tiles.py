@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 from helpers.dark_photos import difference, enhance, enhance_by, photo
-from helpers.tiny_nets import random_enhancer
+from helpers.tiny_nets import random_enhancer, shared_enhancer
 from torch import Tensor
 
 from attnimg.models.device import torch_memory_errors
 from attnimg.nets.enhancer.net import MULTIPLE
-from attnimg.predictors.enhance import LEAST_TILE, Enhancer, Settings, tiles
+from attnimg.predictors.enhance import SMALLEST_TILE, Enhancer, tiles
+from attnimg.predictors.restorer import Settings, TwoStageRestorer
 from attnimg.predictors.temporal import TemporalEnhancer
 
 
@@ -22,9 +23,9 @@ from attnimg.predictors.temporal import TemporalEnhancer
 @pytest.mark.parametrize("tile", [64, 128])
 @pytest.mark.parametrize("denoise", [0.0, 1.0])
 def test_no_seam_shows_between_tiles(tile: int, dtype: type, denoise: float) -> None:
-    pixels = photo(300, 260).astype(dtype) * (257 if dtype == np.uint16 else 1)
-    whole = enhance(random_enhancer(tile=1024), pixels, denoise=denoise)
-    tiled = enhance(random_enhancer(tile=tile), pixels, denoise=denoise)
+    pixels = photo(300, 140).astype(dtype) * (257 if dtype == np.uint16 else 1)
+    whole = enhance(shared_enhancer(tile=1024), pixels, denoise=denoise)
+    tiled = enhance(shared_enhancer(tile=tile), pixels, denoise=denoise)
     assert difference(whole, pixels) > 40 * np.iinfo(dtype).max / 255
     assert difference(whole, tiled) <= np.iinfo(dtype).max / 255
 
@@ -32,16 +33,15 @@ def test_no_seam_shows_between_tiles(tile: int, dtype: type, denoise: float) -> 
 @pytest.mark.parametrize(("height", "width", "tile"), [(300, 260, 64), (1, 1, 64), (129, 5, 128), (64, 64, 64)])
 def test_tiles_cover_each_pixel_once_and_keep_to_the_grid(height: int, width: int, tile: int) -> None:
     covered = np.zeros((height, width), int)
-    for inner, outer in tiles(height, width, tile):
+    for inner, outer in tiles((height, width), tile, TwoStageRestorer.margin):
         covered[inner] += 1
         for i, o in zip(inner, outer, strict=True):
             assert o.start % MULTIPLE == 0 <= o.start <= i.start < i.stop <= o.stop
     assert (covered == 1).all()
 
 
-def test_photos_that_go_together_hardly_know_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attnimg.predictors.enhance.TOGETHER", {"cpu"})
-    enhancer = random_enhancer(tile=128)
+def test_photos_that_go_together_hardly_know_of_each_other() -> None:
+    enhancer = random_enhancer(tile=128, batching=frozenset({"cpu"}))
     photos = [photo(40, 56, seed, noise=6) for seed in range(9)]
     together = enhance_by(len(photos), enhancer, photos)
     for size in (1, 4):
@@ -58,8 +58,9 @@ class Scarce:
 
     def __init__(self, enhancer: Enhancer, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
         self.most, self.tried = most, list[int]()
-        self.enhance, self.given = enhancer._net.enhance, list[weakref.ref[Tensor]]()
-        monkeypatch.setattr(enhancer._net, "enhance", self)
+        net = enhancer.restorer._net  # type: ignore[attr-defined]
+        self.enhance, self.given = net.enhance, list[weakref.ref[Tensor]]()
+        monkeypatch.setattr(net, "enhance", self)
 
     def __call__(self, x: Tensor, *others: Tensor) -> tuple[Tensor, Tensor]:
         assert not any(ref() is not None for ref in self.given), "what was tried before is in memory still"
@@ -90,8 +91,7 @@ def test_tiles_shrink_where_memory_is_scarce_and_stay_small(monkeypatch: pytest.
 
 
 def test_photos_that_go_together_part_where_memory_is_scarce(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attnimg.predictors.enhance.TOGETHER", {"cpu"})
-    enhancer = random_enhancer(tile=512)
+    enhancer = random_enhancer(tile=512, batching=frozenset({"cpu"}))
     prepared = [enhancer.prepare(photo(128, 160, seed)) for seed in range(9)]
     plenty = [r.pixels for r in enhancer.predict(prepared)]
     scarce = Scarce(enhancer, monkeypatch, 4 * 128 * 160)
@@ -107,7 +107,7 @@ def test_a_photo_that_fits_in_no_tile_is_out_of_memory_and_others_are_not(monkey
     large, small = (enhancer.prepare(photo(side, side)) for side in (500, 100))
     with pytest.raises(MemoryError):
         enhancer.predict([large], attention=True)
-    assert enhancer.tile == LEAST_TILE
+    assert enhancer.tile == SMALLEST_TILE
     assert enhancer.predict([small])[0].pixels.shape == (100, 100, 3)
     chosen = random_enhancer(tile=64)
     Scarce(chosen, monkeypatch, 100**2)
@@ -121,7 +121,7 @@ def test_frames_of_a_video_are_restored_in_smaller_tiles_too(monkeypatch: pytest
     plenty = TemporalEnhancer(enhancer, Settings())(frame, 0.0)
     Scarce(enhancer, monkeypatch, 300**2)
     assert difference(TemporalEnhancer(enhancer, Settings())(frame, 0.0), plenty) <= 1
-    assert enhancer.tile == LEAST_TILE
+    assert enhancer.tile == SMALLEST_TILE
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from attnimg.nets.enhancer.exposure import MEDIUM, rescale_gain, solve_gain
-from attnimg.nets.enhancer.exposure_prior import STEPS, expected_exposure, shift_bins
+from attnimg.nets.enhancer.exposure_prior import BINS, expected_exposure, shift_bins
 from attnimg.predictors.exposure import MOST_CORRECTION, estimate_exposure_tta, make_thumbnail
 
 
@@ -35,7 +35,7 @@ def test_the_odds_of_the_corners_decide_how_far_to_go_and_the_whole_says_where(n
         found = estimate_exposure_tta(net, small)
         sides = [net.exposure(torch.rot90(small, turns, (2, 3))).log_gain for turns in range(4)]
         whole = sum(torch.rot90(side, -turns, (2, 3)) for turns, side in enumerate(sides)) / 4
-        odds = torch.zeros(1, STEPS)
+        odds = torch.zeros(1, BINS)
         for turns, (top, left) in enumerate([(0, 0), (0, 1), (1, 1), (1, 0)]):  # as a corner comes up by turning
             part = small[..., 8 * top : 8 * top + 24, 8 * left : 8 * left + 24]
             judged = net.prior(net.exposure(torch.rot90(part, turns, (2, 3))).context)

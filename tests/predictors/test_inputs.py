@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from helpers.by_color import by_color
-from helpers.tiny_nets import random_classifier, random_enhancer
+from helpers.tiny_nets import random_classifier, shared_enhancer
 from PIL import Image
 
 RGB = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
 PREDICTORS = pytest.mark.parametrize(
-    "build", [random_classifier, random_enhancer, by_color], ids=["classify", "enhance", "segment"]
+    "build", [cache(random_classifier), shared_enhancer, cache(by_color)], ids=["classify", "enhance", "segment"]
 )
 
 
@@ -33,13 +34,13 @@ PREDICTORS = pytest.mark.parametrize(
         (RGB[None], ValueError, r"\(1, 40, 56, 3\)"),
         (RGB[:0], ValueError, r"\(0, 56, 3\)"),
         (RGB[:, :0], ValueError, r"\(40, 0, 3\)"),
-        (np.uint8(3), TypeError, "uint8 is neither"),
-        (None, TypeError, "NoneType is neither"),
-        (3, TypeError, "int is neither"),
+        (np.uint8(3), TypeError, "not uint8"),
+        (None, TypeError, "not NoneType"),
+        (3, TypeError, "not int"),
         ("a.jpg", TypeError, r"PIL\.Image\.open"),
         (b"a.jpg", TypeError, r"PIL\.Image\.open"),
         (Path("a.jpg"), TypeError, r"PIL\.Image\.open"),
-        (Image.new("RGB", (0, 4)), ValueError, "has none"),
+        (Image.new("RGB", (0, 4)), ValueError, "must not be empty"),
         (Image.new("I;16", (4, 4)), TypeError, "mode I;16.*uint16"),
         (Image.new("F", (4, 4)), TypeError, "mode F"),
     ],

@@ -19,7 +19,6 @@ from attnimg.models import checkpoints
 from attnimg.nets.backbone import BackboneConfig
 from attnimg.nets.segmenter import SegmenterConfig
 from attnimg.nets.segmenter import SegmenterNet as Net
-from attnimg.predictors import segment
 from attnimg.predictors.segment import (
     ALIGNMENT,
     MULTIPLE,
@@ -104,11 +103,9 @@ def test_how_large_photos_are_seen(size: tuple[int, int], shortest: int | None, 
 
 
 @pytest.mark.parametrize("window", [(768, 192), (64, 32), (96, 32)])
-def test_windows_cover_all_and_overlap(window: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segment, "WINDOW", window[0])
-    monkeypatch.setattr(segment, "OVERLAP", window[1])
+def test_windows_cover_all_and_overlap(window: tuple[int, int]) -> None:
     for length in range(MULTIPLE, 4000, 5 * MULTIPLE):
-        found = list(window_slices(length))
+        found = list(window_slices(length, *window))
         assert (found[0].start, found[-1].stop) == (0, length)
         for part, following in pairwise(found):
             assert part.stop - following.start >= window[1]
@@ -117,24 +114,21 @@ def test_windows_cover_all_and_overlap(window: tuple[int, int], monkeypatch: pyt
         assert (blend_weights(found[0], length, window[1]) > 0).all()
 
 
-def test_windows_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_leave_no_trace() -> None:
     photo = np.random.default_rng(0).integers(0, 256, (200, 344, 3), dtype=np.uint8)
-    segmenter = by_color(resize=None)
-    (whole,) = segmenter.predict([segmenter.prepare(photo)], attention=True, scores=True)
-    monkeypatch.setattr(segment, "WINDOW", 96)
-    monkeypatch.setattr(segment, "OVERLAP", 32)
-    (parts,) = segmenter.predict([segmenter.prepare(photo)], attention=True, scores=True)
+    whole, parts = (
+        segmenter.predict([segmenter.prepare(photo)], attention=True, scores=True)[0]
+        for segmenter in (by_color(resize=None), by_color(resize=None, window=96, overlap=32))
+    )
     assert np.allclose(parts.scores, whole.scores, atol=1e-4)
     assert np.allclose(parts.attention, whole.attention, atol=1e-5)
     assert agreement(parts.mask, whole.mask) > 0.999
 
 
 def test_what_windows_disagree_on_fades_from_one_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segment, "WINDOW", 96)
-    monkeypatch.setattr(segment, "OVERLAP", 32)
-    segmenter = by_color(resize=None)
-    seen = iter((0.0, 1.0))
-    monkeypatch.setattr(segmenter._net, "forward", lambda x: torch.full((1, 4, 16, x.shape[3] // 4), next(seen)))
+    segmenter, seen = by_color(resize=None, window=96, overlap=32), iter((0.0, 1.0))
+    net = segmenter.backend._net  # type: ignore[attr-defined]
+    monkeypatch.setattr(net, "forward", lambda x: torch.full((1, 4, 16, x.shape[3] // 4), next(seen)))
     (outcome,) = segmenter.predict([segmenter.prepare(np.zeros((64, 160, 3), np.uint8))], scores=True)
     assert outcome.scores is not None
     row = outcome.scores[0, 0]
@@ -157,6 +151,7 @@ def test_mirrored_photos_have_mirrored_masks() -> None:
     assert not np.allclose(there, plain.predict([plain.prepare(photo)], scores=True)[0].scores, atol=1e-4)
 
 
+@pytest.mark.slow
 @street
 def test_batch_composition_changes_no_pixel() -> None:
     segmenter = load_segmenter(device="cpu", resize=240)
@@ -172,10 +167,9 @@ def test_batch_composition_changes_no_pixel() -> None:
             assert np.array_equal(one.attention, other.attention)
 
 
-def test_a_batch_is_its_photos(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(segment.AT_ONCE, "cpu", 1 << 20)
+def test_a_batch_is_its_photos() -> None:
     photos = [COLORS[blocks(64, 96, seed)] for seed in range(9)]
-    segmenter = random_net()
+    segmenter = random_net(batch_pixels={"cpu": 1 << 20})
     prepared = [segmenter.prepare(photo) for photo in photos]
     prepared[3] = replace(prepared[3], size=(192, 128))
     together = segmenter.predict(prepared, attention=True, scores=True)
@@ -193,21 +187,21 @@ def test_a_batch_is_its_photos(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_too_little_memory_for_a_batch_is_said_as_python_does_and_fewer_photos_fit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(segment.AT_ONCE, "cpu", 1 << 20)
-    segmenter = random_net()
+    segmenter = random_net(batch_pixels={"cpu": 1 << 20})
     prepared = [segmenter.prepare(COLORS[blocks(64, 96, seed)]) for seed in range(4)]
     plenty = segmenter.predict(prepared, attention=True)
-    forward = segmenter._net.forward
+    net = segmenter.backend._net  # type: ignore[attr-defined]
+    forward = net.forward
 
     def scarce(x: Tensor) -> Tensor:
         if len(x) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return forward(x)
 
-    monkeypatch.setattr(segmenter._net, "forward", scarce)
+    monkeypatch.setattr(net, "forward", scarce)
     with pytest.raises(MemoryError):
         segmenter.predict(prepared, attention=True)
-    assert not any(module._forward_hooks for module in segmenter._net.modules())
+    assert not any(module._forward_hooks for module in net.modules())
     for half in (slice(0, 2), slice(2, 4)):
         for one, other in zip(segmenter.predict(prepared[half], attention=True), plenty[half], strict=True):
             assert agreement(one.mask, other.mask) > 0.999
@@ -230,6 +224,7 @@ def test_16_bits_are_seen_as_8() -> None:
     assert np.array_equal(by_color()(photo.astype(np.uint16) * 257), by_color()(photo))
 
 
+@pytest.mark.slow
 @street
 def test_hiding_what_is_bright_in_the_map_changes_the_classes_of_the_rest_more() -> None:
     segmenter = load_segmenter(device="cpu")

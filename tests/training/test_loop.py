@@ -7,10 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
-from attnimg.training.tasks.train_classifier import train_classifier
-from helpers.tiny_training import CLASSIFY, TASKS, read_log
+from helpers.tiny_training import CLASSIFY, TASKS, read_log, train_classifier
 
 from attnimg.training.tasks.classification import Classification
+
+pytestmark = pytest.mark.slow
 
 SECONDS = re.compile(r" in \d+\.\d s")
 

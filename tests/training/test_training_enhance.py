@@ -1,4 +1,4 @@
-"""Training enhancers: the run trainable, and what photos it may lack."""
+"""Training enhancers: the run learns, and some photos may lack their partner."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from attnimg.training.tasks.train_enhancer import train_enhancer
 from helpers.tiny_data import make_pairs
-from helpers.tiny_training import ENHANCE, is_parameter, read_log
+from helpers.tiny_training import ENHANCE, is_parameter, read_log, train_enhancer
 from PIL import Image
 
 from attnimg.datasets.pairs import find_pairs
@@ -18,10 +17,12 @@ from attnimg.errors import UsageError
 from attnimg.models import checkpoints
 from attnimg.nets.enhancer.net import EnhancerNet
 from attnimg.predictors.enhance import load_enhancer
+from attnimg.training.cache.files import remove_cached
 from attnimg.training.cache.photos import cache_photos
 from attnimg.training.recipe import EnhanceRecipe, load_recipe
 
 
+@pytest.mark.slow
 def test_a_run_learns_and_its_file_enhances(pairs: Path, tmp_path: Path) -> None:
     recipe = dataclasses.replace(
         ENHANCE, epochs=12, crops=8, identity_share=0.0, synthetic_share=0.0, learning_rate=5e-3
@@ -43,6 +44,7 @@ def test_a_run_learns_and_its_file_enhances(pairs: Path, tmp_path: Path) -> None
     assert header["parameters"] == sum(t.numel() for n, t in checkpoints.read(path)[1].items() if is_parameter(n))
 
 
+@pytest.mark.slow
 def test_ordinary_photos_are_enough_where_darkness_is_synthesized(tmp_path: Path) -> None:
     data = make_pairs(tmp_path / "data")
     for file in (data / "train" / "low").iterdir():
@@ -50,7 +52,7 @@ def test_ordinary_photos_are_enough_where_darkness_is_synthesized(tmp_path: Path
     with pytest.raises(UsageError, match="holds no image"):
         train_enhancer(ENHANCE, data, tmp_path / "run", device="cpu")
     (data / "train" / "low").rmdir()
-    with pytest.raises(UsageError, match=r"low is not there.*pair by name"):
+    with pytest.raises(UsageError, match=r"low is missing.*pair by name"):
         train_enhancer(ENHANCE, data, tmp_path / "run", device="cpu")
     train_enhancer(ENHANCE, data, tmp_path / "run", device="cpu", synthesize=True)
     assert len(read_log(tmp_path / "run")) == 2
@@ -82,7 +84,7 @@ def test_photos_that_do_not_fit_are_wrong_usage_that_says_what_to_do(pairs: Path
     with pytest.raises(UsageError, match=r"side of 64 pixels.*96.*Lower --size"):
         train_enhancer(large, pairs, tmp_path / "large", device="cpu")
     many = dataclasses.replace(ENHANCE, batch_size=13)
-    with pytest.raises(UsageError, match="lower --batch-size"):
+    with pytest.raises(UsageError, match="Lower --batch-size"):
         train_enhancer(many, pairs, tmp_path / "many", device="cpu")
     data = make_pairs(tmp_path / "data", count=3)
     low = data / "train" / "low" / "01.png"
@@ -90,7 +92,7 @@ def test_photos_that_do_not_fit_are_wrong_usage_that_says_what_to_do(pairs: Path
     with pytest.raises(UsageError, match=r"low/01\.png and .*normal/01\.png differ in size\. Scale or crop"):
         train_enhancer(ENHANCE, data, tmp_path / "odd", device="cpu")
     Image.open(low).save(low.with_suffix(".bmp"))
-    with pytest.raises(UsageError, match=r"differ by their ending only\. Remove one"):
+    with pytest.raises(UsageError, match=r"differ only in the extension\. Remove one"):
         find_pairs(data / "train")
 
 
@@ -108,25 +110,37 @@ def test_photos_are_decoded_once_and_kept_as_they_are(pairs: Path, tmp_path: Pat
     assert len(cache_photos([], tmp_path / "run")) == 0
 
 
+def test_decoded_images_are_removed_with_those_of_killed_runs_and_nothing_else(pairs: Path, tmp_path: Path) -> None:
+    cache_photos([str(pairs / "train" / "low" / "00.png")], tmp_path)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".bin", ".json"]
+    kept = {"log.csv", "photos-mine.bin", ".mine.tmp"}
+    for name in (*kept, ".attnimg-0123abcd-0123456789ab.tmp"):
+        (tmp_path / name).touch()
+    remove_cached(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == kept
+
+
+@pytest.mark.slow
 def test_a_branch_that_does_not_learn_stays_as_it_is(pairs: Path, tmp_path: Path) -> None:
-    look = dataclasses.replace(ENHANCE, trainable=("exposure",))
-    looking = train_enhancer(look, pairs, tmp_path / "exposure", device="cpu")
-    restore = dataclasses.replace(ENHANCE, trainable=("restore",))
-    odds = dataclasses.replace(ENHANCE, trainable=("prior",))
-    likely = train_enhancer(odds, pairs, tmp_path / "prior", device="cpu", start_from=str(looking))
-    both = train_enhancer(restore, pairs, tmp_path / "both", device="cpu", start_from=str(likely))
-    before, between, after = (checkpoints.read(path)[1] for path in (looking, likely, both))
-    torch.manual_seed(look.seed)
+    exposure, prior, restore = (
+        dataclasses.replace(ENHANCE, trainable=(branch,)) for branch in ("exposure", "prior", "restore")
+    )
+    first = train_enhancer(exposure, pairs, tmp_path / "exposure", device="cpu")
+    second = train_enhancer(prior, pairs, tmp_path / "prior", device="cpu", start_from=str(first))
+    third = train_enhancer(restore, pairs, tmp_path / "restore", device="cpu", start_from=str(second))
+    before, between, after = (checkpoints.read(path)[1] for path in (first, second, third))
+    torch.manual_seed(exposure.seed)
     fresh = checkpoints.halve(EnhancerNet(ENHANCE.net).state_dict())
     assert {name.partition(".")[0] for name in fresh if not torch.equal(fresh[name], before[name])} == {"exposure"}
     for old, new, branch in ((before, between, "prior"), (between, after, "restore")):  # nor are statistics changed
         assert {n.partition(".")[0] for n in old if not torch.equal(old[n], new[n])} == {branch}
 
 
+@pytest.mark.slow
 def test_without_a_net_to_start_from_all_of_it_learns_and_either_run_is_resumed(pairs: Path, tmp_path: Path) -> None:
     restore, said = dataclasses.replace(ENHANCE, trainable=("restore",)), []
     first = train_enhancer(restore, pairs, tmp_path / "alone", device="cpu", steps=1, say=said.append)
-    assert "Without --from, all of the net trainable" in said[0]
+    assert "Without --from, all branches are trained" in said[0]
     train_enhancer(restore, pairs, tmp_path / "onwards", device="cpu", steps=1, start_from=str(first))
     for name, trainable in {"alone": ("exposure", "prior", "restore"), "onwards": ("restore",)}.items():
         recipe = load_recipe(str(tmp_path / name / "recipe.toml"), EnhanceRecipe)

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from attnimg.predictors.exposure import make_thumbnail
 from attnimg.training.low_light import simulate_low_light
-from attnimg.training.recipe import Darkness
-from attnimg.training.tasks.enhancement import GLANCE, Enhancement, Kind, PhotoPairs, charbonnier, log_error
+from attnimg.training.recipe import LowLight
+from attnimg.training.tasks.enhancement import BRIGHTNESS_GRID, Enhancement, Kind, PhotoPairs, charbonnier, log_error
 
 CPU = torch.device("cpu")
 
@@ -26,10 +26,10 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize(("exposure", "shot", "read"), [(0.1, 0.02, 0.002), (0.3, 0.005, 0.003), (0.05, 0.03, 0.0005)])
 def test_synthetic_noise_has_the_variance_of_its_formula(exposure: float, shot: float, read: float) -> None:
     torch.manual_seed(0)
-    fixed = Darkness(
+    fixed = LowLight(
         exposure=(exposure, exposure),
         uneven=0.0,
-        cast_jitter=0.0,
+        cast=0.0,
         gamma=(1.0, 1.0),
         shot=(shot, shot),
         read=(read, read),
@@ -43,7 +43,7 @@ def test_synthetic_noise_has_the_variance_of_its_formula(exposure: float, shot: 
 
 def test_synthetic_darkness_keeps_to_its_bounds_and_differs_from_photo_to_photo() -> None:
     torch.manual_seed(0)
-    silent = dataclasses.replace(Darkness(), uneven=0.0, gamma=(1.0, 1.0), shot=(1e-6, 1e-6), read=(1e-6, 1e-6))
+    silent = dataclasses.replace(LowLight(), uneven=0.0, gamma=(1.0, 1.0), shot=(1e-6, 1e-6), read=(1e-6, 1e-6))
     codes = torch.full((400, 3, 4, 4), 0.7)
     share = (
         (rgb_to_linear_rgb(simulate_low_light(codes, silent)) / rgb_to_linear_rgb(codes)).mean((2, 3)).log2()
@@ -56,14 +56,14 @@ def test_synthetic_darkness_keeps_to_its_bounds_and_differs_from_photo_to_photo(
     assert float(stops.std()) == pytest.approx((high - low) / 12**0.5, rel=0.1)  # even in stops
     casts = share - stops[:, None]
     assert 0.5 * silent.cast < casts.abs().max() <= 4 / 3 * silent.cast + 0.01
-    default = simulate_low_light(codes, Darkness())
+    default = simulate_low_light(codes, LowLight())
     assert default.isfinite().all()
     assert 0 <= default.min() < default.max() <= 1
 
 
 def test_uneven_light_varies_smoothly_within_its_stops() -> None:
     torch.manual_seed(0)
-    silent = Darkness((0.1, 0.1), uneven=1.5, cast_jitter=0.0, gamma=(1.0, 1.0), shot=(1e-6, 1e-6), read=(1e-6, 1e-6))
+    silent = LowLight((0.1, 0.1), uneven=1.5, cast=0.0, gamma=(1.0, 1.0), shot=(1e-6, 1e-6), read=(1e-6, 1e-6))
     codes = torch.full((50, 3, 64, 64), 0.7)
     stops = (rgb_to_linear_rgb(simulate_low_light(codes, silent)) / rgb_to_linear_rgb(codes)).log2() - np.log2(0.1)
     assert 1.0 < stops.abs().max() < 1.5 * 1.5, "cubic interpolation overshoots somewhat"
@@ -89,19 +89,21 @@ def sample(whole: Tensor, box: Tensor, size: int) -> Tensor:
 @pytest.mark.parametrize("window", [0.6, 1.0])
 def test_crop_box_and_whole_agree_however_they_are_turned(tmp_path: Path, size: int, window: float) -> None:
     photos = keep_arrays(tmp_path, coordinates(64, 80), coordinates(96, 70))
-    recipe = dataclasses.replace(ENHANCE, min_crop_share=window, exposure=0.0, identity_share=0.0, synthetic_share=0.0)
+    recipe = dataclasses.replace(
+        ENHANCE, min_crop_share=window, exposure_jitter=0.0, identity_share=0.0, synthetic_share=0.0
+    )
     data = PhotoPairs(photos, photos, (0, 1))
     task = Enhancement(recipe, data, data)
     turned = set()
     for seed in range(16):
         torch.manual_seed(seed)
         batch = task.batch([0, 1, 2, 3], CPU)
-        shapes = [(4, 48, 48, 3)] * 2 + [(4, 4), (8, 32, 32, 6), (8, GLANCE, GLANCE, 3), (8,)]
+        shapes = [(4, 48, 48, 3)] * 2 + [(4, 4), (8, 32, 32, 6), (8, BRIGHTNESS_GRID, BRIGHTNESS_GRID, 3), (8,)]
         assert [tuple(part.shape) for part in batch] == shapes
         given, wanted, whole, wanted_whole, box = task._augment(batch, size)
         assert given.shape == (4, 3, size, size)
         assert torch.equal(given, wanted)
-        assert (F.adaptive_avg_pool2d(whole[:, :3], GLANCE) - wanted_whole).abs().max() < 0.6 / 255
+        assert (F.adaptive_avg_pool2d(whole[:, :3], BRIGHTNESS_GRID) - wanted_whole).abs().max() < 0.6 / 255
         assert (box[:, :2] >= 0).all()
         assert (box[:, :2] < box[:, 2:]).all()
         assert (box[:, 2:] <= 1 + 1e-6).all()
@@ -137,7 +139,7 @@ def test_only_pairs_are_exposed_otherwise_and_never_their_truth(tmp_path: Path) 
     photo = np.full((64, 64, 3), 60, np.uint8)
     photos = keep_arrays(tmp_path, photo)
     recipe = dataclasses.replace(
-        ENHANCE, exposure_only_samples=2, identity_share=0.5, synthetic_share=0.0, exposure=1.0
+        ENHANCE, exposure_only_samples=2, identity_share=0.5, synthetic_share=0.0, exposure_jitter=1.0
     )
     task = Enhancement(recipe, PhotoPairs(photos, photos, (0,)), PhotoPairs(photos, photos, (0,)))
     torch.manual_seed(0)

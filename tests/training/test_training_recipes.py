@@ -34,6 +34,7 @@ def shrink(task: str, recipe: Any, folder: Path) -> tuple[Any, Path]:
     return recipe, make_pairs(folder, 1, (side, side + 5)) if task == "enhance" else make_scenes(folder, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "name"), SHIPPED)
 def test_a_shipped_recipe_runs_for_twenty_steps_at_every_size(task: str, name: str, tmp_path: Path) -> None:
     recipe, data = shrink(task, load_recipe(name, type(TASKS[task].recipe)), tmp_path / "data")
@@ -43,6 +44,7 @@ def test_a_shipped_recipe_runs_for_twenty_steps_at_every_size(task: str, name: s
     assert all(t.isfinite().all() for t in checkpoints.read(path)[1].values())
 
 
+@pytest.mark.slow
 def test_the_objects_recipe_keeps_to_its_budget() -> None:
     net = ClassifierNet(load_recipe("objects", ClassifyRecipe).net).eval()
     with FlopCounterMode(display=False) as counter:
@@ -77,8 +79,8 @@ def test_a_shipped_recipe_starts_no_larger_than_it_is_to_end(task: str, name: st
         ("classify", "epochs = ", "mine.toml"),
         ("enhance", "size = 100", "multiples of 16"),
         ("enhance", "crops = 0", "crops"),
-        ("enhance", "window = 0.0", "window"),
-        ("enhance", "bright = 1.1", "bright"),
+        ("enhance", "min_crop_share = 0.0", "min_crop_share"),
+        ("enhance", "identity_share = 1.1", "identity_share"),
         ("segment", "size = 100", "multiples of 16"),
         ("segment", "crops = 0", "crops"),
         ("segment", "balance = 1.5", "balance"),

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from attnimg.training.tasks.train_classifier import train_classifier
-from helpers.tiny_training import CLASSIFY, TASKS, is_parameter, read_log, states_equal
+from helpers.tiny_training import CLASSIFY, TASKS, is_parameter, read_log, states_equal, train_classifier
 from lightning.fabric import Fabric
 
 from attnimg.errors import UsageError
@@ -35,6 +34,7 @@ def undisturbed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     return train
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "stop"), [("classify", 4), ("classify", 9), *((n, s) for n in ("enhance", "segment") for s in (2, 4))]
 )
@@ -52,6 +52,7 @@ def test_resuming_from_inside_an_epoch_is_bit_for_bit_the_undisturbed_run(
     assert read_log(whole) == read_log(parts)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_interrupted_in_a_step_resumes_exactly(
     undisturbed: Callable[[str], Path], classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,6 +75,7 @@ def test_a_run_that_is_interrupted_in_a_step_resumes_exactly(
     assert states_equal(*(load_state(folder / LAST) for folder in (undisturbed("classify"), tmp_path)))
 
 
+@pytest.mark.slow
 def test_a_run_that_dies_in_validation_resumes_exactly(
     undisturbed: Callable[[str], Path], classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +91,7 @@ def test_a_run_that_dies_in_validation_resumes_exactly(
     assert states_equal(*(load_state(folder / LAST) for folder in (undisturbed("classify"), tmp_path)))
 
 
+@pytest.mark.slow
 def test_patience_ends_a_run_and_is_remembered(classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Classification, "validate", lambda *_: iter([("top1", 0.5), ("loss", 1.0)]))
     patient = dataclasses.replace(CLASSIFY, epochs=9, patience=2)
@@ -104,6 +107,7 @@ def test_a_resumed_run_keeps_its_recipe(classes: Path, tmp_path: Path) -> None:
         train_classifier(dataclasses.replace(CLASSIFY, epochs=5), classes, tmp_path, device="cpu", resume=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 def test_fine_tuning_takes_net_and_weights_from_the_model(
     request: pytest.FixtureRequest, tmp_path: Path, name: str

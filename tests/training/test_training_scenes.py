@@ -13,8 +13,9 @@ from helpers.tiny_training import SEGMENT, keep_arrays
 from numpy.typing import NDArray
 
 from attnimg.labels import VOID
-from attnimg.models.preprocessing import Normalize
+from attnimg.models.preprocessing import Preprocessing
 from attnimg.training.recipe import SceneAugmentation
+from attnimg.training.run import NORMALIZATION
 from attnimg.training.tasks.segmentation import (
     SceneAugment,
     Segmentation,
@@ -25,6 +26,7 @@ from attnimg.training.tasks.segmentation import (
 )
 
 CPU = torch.device("cpu")
+PREPROCESSING = Preprocessing("shortest", 64, *NORMALIZATION)
 
 
 def test_photo_and_mask_move_alike(tmp_path: Path) -> None:
@@ -33,7 +35,7 @@ def test_photo_and_mask_move_alike(tmp_path: Path) -> None:
     photo[..., 2] = 60 * photo[..., 3] + 40  # blue tells the class
     photos = keep_arrays(tmp_path, photo)
     recipe = dataclasses.replace(SEGMENT, augmentation=SceneAugmentation(color=0.0))
-    task = Segmentation(recipe, photos, photos, TABLE, Normalize())
+    task = Segmentation(recipe, photos, photos, TABLE, PREPROCESSING)
     flipped, covered = set(), []
     for seed, size in ((0, 64), (1, 48), (2, 64)):
         torch.manual_seed(seed)
@@ -100,7 +102,7 @@ def test_rare_classes_weigh_more_within_bounds(tmp_path: Path) -> None:
 
 def test_the_cross_entropy_is_the_weighted_mean_and_void_has_no_part(tmp_path: Path) -> None:
     photos = keep_arrays(tmp_path, np.zeros((4, 4, 4), np.uint8))
-    task = Segmentation(SEGMENT, photos, photos, TABLE, Normalize())
+    task = Segmentation(SEGMENT, photos, photos, TABLE, PREPROCESSING)
     task.weights = torch.tensor([1.0, 2.0, 4.0])
     logits, masks = torch.randn(2, 3, 4, 4), torch.randint(0, 3, (2, 4, 4))
     masks[0, :2] = VOID
@@ -149,7 +151,7 @@ def test_lovasz_softmax_is_its_definition_and_void_has_no_part() -> None:
 
 def test_a_batch_without_a_class_trains_nothing_and_breaks_nothing(tmp_path: Path) -> None:
     photos = keep_arrays(tmp_path, np.zeros((32, 32, 4), np.uint8))
-    task = Segmentation(SEGMENT, photos, photos, TABLE, Normalize())
+    task = Segmentation(SEGMENT, photos, photos, TABLE, PREPROCESSING)
     windows = (torch.full((64, 64, 4), VOID, dtype=torch.uint8),) * 2
 
     class Net(torch.nn.Module):

@@ -8,11 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from attnimg.training.tasks.train_classifier import train_classifier
-from attnimg.training.tasks.train_segmenter import take_weights, train_segmenter
 from helpers.tiny_data import COLORS, TABLE, make_scenes
 from helpers.tiny_nets import SEGMENTER
-from helpers.tiny_training import CLASSIFY, SEGMENT, is_parameter, read_log
+from helpers.tiny_training import CLASSIFY, SEGMENT, is_parameter, read_log, train_classifier, train_segmenter
 from PIL import Image
 
 from attnimg.datasets.masks import ClassTable, find_masked, read_class_table, read_mask
@@ -22,6 +20,7 @@ from attnimg.models import checkpoints
 from attnimg.nets.backbone import BackboneConfig
 from attnimg.nets.segmenter import SegmenterNet
 from attnimg.training.cache.photos import cache_masked
+from attnimg.training.tasks.segment import take_weights
 
 
 @pytest.fixture
@@ -30,6 +29,7 @@ def copy(tmp_path: Path) -> Path:
     return make_scenes(tmp_path / "data", count=2)
 
 
+@pytest.mark.slow
 def test_a_run_learns_and_its_file_says_what_it_is(scenes: Path, tmp_path: Path) -> None:
     recipe = dataclasses.replace(SEGMENT, epochs=6, crops=6, learning_rate=1e-2)
     path = train_segmenter(recipe, scenes, tmp_path, device="cpu")
@@ -111,10 +111,10 @@ def test_all_masks_that_do_not_fit_are_named(copy: Path, tmp_path: Path) -> None
     ("spoil", "named"),
     [
         (lambda mask: mask.write_bytes(mask.read_bytes()[:60]), r"01\.png: It cannot be read as a mask"),
-        (lambda mask: Image.new("RGB", (80, 64)).save(mask), r"01\.png: Its pixels are RGB, no class ids\. Save"),
+        (lambda mask: Image.new("RGB", (80, 64)).save(mask), r"01\.png: Its pixels are RGB, not class ids\. Save"),
         (lambda mask: mask.unlink(), r"images/01\.png has no partner"),
         (lambda mask: mask.rename(mask.with_stem("new")), r"images/01\.png has no partner.*, nor have 1 more"),
-        (lambda mask: mask.parent.rename(mask.parent.with_name("labels")), r"train/masks is not there"),
+        (lambda mask: mask.parent.rename(mask.parent.with_name("labels")), r"train/masks is missing"),
     ],
 )
 def test_a_bad_mask_is_named(copy: Path, tmp_path: Path, spoil: object, named: str) -> None:
@@ -158,5 +158,5 @@ def test_a_part_that_is_all_void_is_wrong_usage(copy: Path, tmp_path: Path) -> N
 
 
 def test_too_few_photos_say_what_to_lower(copy: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="lower --batch-size"):
+    with pytest.raises(UsageError, match="Lower --batch-size"):
         train_segmenter(dataclasses.replace(SEGMENT, batch_size=5), copy, tmp_path / "run", device="cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +26,14 @@ from attnimg.files.source import Counts
 from attnimg.files.truncation import is_cut_short
 from attnimg.files.walk import Walker
 from attnimg.nets.enhancer.net import EnhancerNet as Net
-from attnimg.predictors.enhance import Enhancer, Settings
+from attnimg.predictors.enhance import Enhancer
 from attnimg.predictors.exposure import make_thumbnail
+from attnimg.predictors.restorer import Settings
 from attnimg.predictors.temporal import TemporalEnhancer, is_cut
 
 av = pytest.importorskip("av")
 video = pytest.importorskip("attnimg.video.transcode")
+video_job = pytest.importorskip("attnimg.jobs.enhance.video")
 PictureType = av.video.frame.PictureType
 
 TICKS = Fraction(1, 12_800)
@@ -37,20 +41,26 @@ FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi"}
 SIZE = (64, 48)
 
 
-def make(
-    path: Path,
+def make(path: Path, *args, **options) -> Path:
+    """Write a dark video at a variable rate (AVI: a fixed one) with sound, turned by 90 degrees where it can be."""
+    path.write_bytes(make_bytes(path.suffix, *args, **options))
+    return path
+
+
+@cache
+def make_bytes(
+    extension: str,
     frames: int = 18,
     size: tuple[int, int] = SIZE,
     *,
     codec: str = "libx264",
     title: str = "Night",
     **codec_settings,
-) -> Path:
-    """Write a dark video at a variable rate (AVI: a fixed one) with sound, turned by 90 degrees where it can be."""
+) -> bytes:
     rng = np.random.default_rng(0)
-    fixed = path.suffix == ".avi"
-    ticks = Fraction(1, 25) if fixed else TICKS
-    with av.open(str(path), "w", format=FORMATS[path.suffix]) as file:
+    fixed = extension == ".avi"
+    ticks, data = Fraction(1, 25) if fixed else TICKS, io.BytesIO()
+    with av.open(data, "w", format=FORMATS[extension]) as file:
         stream = file.add_stream("mpeg4" if fixed else codec, 25)
         stream.width, stream.height = size
         stream.time_base = stream.codec_context.time_base = ticks
@@ -73,7 +83,7 @@ def make(
             file.mux(sound.encode(waves))
         file.mux(stream.encode(None))
         file.mux(sound.encode(None))
-    return path
+    return data.getvalue()
 
 
 def decode(path: Path) -> tuple[list[Fraction], list[np.ndarray]]:
@@ -189,9 +199,9 @@ def test_frames_that_an_avi_holds_in_another_order_keep_their_times(tmp_path: Pa
     ("stored", "lost"),
     [
         ("yuv420p", None),
-        ("yuva420p", "its transparency was left out"),
-        ("yuv444p", "its colors are kept at half their resolution, as players expect"),
-        ("bgr0", "its colors are kept at half their resolution, as players expect"),
+        ("yuva420p", "its transparency was removed"),
+        ("yuv444p", "its colors are stored at half their resolution, as players expect"),
+        ("bgr0", "its colors are stored at half their resolution, as players expect"),
         ("yuv420p10", "its 10 bits per color became 8"),
         ("gray", None),
     ],
@@ -216,7 +226,7 @@ def test_chapters_stay_and_a_track_that_looks_like_theirs_is_noted(tmp_path: Pat
         assert [chapter["metadata"]["title"] for chapter in file.chapters()] == ["Dusk"]
     # The titles' track as one of a camera's measurements, which nothing refers to.
     said.write_bytes(told.read_bytes().replace(b"chap", b"hint").replace(b"chpl", b"free").replace(b"text", b"gpmd"))
-    assert "(data) was left out" in (transcode(said, tmp_path / "out.mp4")[0].note or "")
+    assert "(data) was removed" in (transcode(said, tmp_path / "out.mp4")[0].note or "")
 
 
 def test_what_is_no_video_is_said(tmp_path: Path) -> None:
@@ -234,6 +244,7 @@ def test_what_is_no_video_is_said(tmp_path: Path) -> None:
     assert error.value.kind == "too-large"
 
 
+@pytest.mark.slow
 def test_nothing_flickers_and_a_cut_begins_anew() -> None:
     rng = np.random.default_rng(0)
     scene = rng.integers(10, 40, (48, 64, 3))
@@ -249,6 +260,7 @@ def test_nothing_flickers_and_a_cut_begins_anew() -> None:
     assert np.array_equal(steady(bright, 1.0), nervous(bright))
 
 
+@pytest.mark.slow
 def test_a_scene_that_fades_in_is_no_brighter_than_its_frames() -> None:
     scene = np.random.default_rng(0).integers(10, 90, (48, 64, 3))
     frames = [(scene * share).astype(np.uint8) for share in np.linspace(0.02, 1, 24)]
@@ -317,6 +329,7 @@ def test_videos_count_when_named_or_asked_for(tmp_path: Path) -> None:
     assert names(tmp_path / "*") == ["a.jpg", "4 passed over"]
 
 
+@pytest.mark.slow
 def test_the_command_takes_videos_among_photos(run: Run, night: Path, tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
@@ -346,15 +359,15 @@ def test_the_command_takes_videos_among_photos(run: Run, night: Path, tmp_path: 
 def test_a_video_that_changes_meanwhile(
     what: str, run: Run, night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, whole = make(tmp_path / "b.mp4", 3), video.transcode
+    source = make(tmp_path / "b.mp4", 3)
 
     def transcode_what_changes(*args, **options):
-        made = whole(*args, **options)
+        made = video.transcode(*args, **options)
         source.unlink() if what == "gone" else os.utime(source, (5, 5))
         return made
 
     os.utime(source, (1e9, 1e9))
-    monkeypatch.setattr(video, "transcode", transcode_what_changes)
+    monkeypatch.setattr(video_job, "transcode", transcode_what_changes)
     status, printed, _ = run("enhance", source, "-o", tmp_path / "out", "--model", night)
     if what == "gone":
         assert status == 0
@@ -387,6 +400,7 @@ def test_without_pyav_named_videos_say_what_to_install(
     assert "attnimg[video]" in said
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_at_once_and_leaves_nothing(night: Path, tmp_path: Path) -> None:
     source, out = make(tmp_path / "in.mp4", 300, (240, 180)), tmp_path / "out"
     command = [sys.executable, "-m", "attnimg", "enhance", source, "-o", out, "--model", night, "--device", "cpu"]

@@ -1,4 +1,4 @@
-"""`attnimg doctor`: what a bug report needs."""
+"""`attnimg doctor`: versions, devices and weights, for bug reports."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import typer
 
+from attnimg.cli.lazy import single
 from attnimg.cli.terminal.console import Console
 from attnimg.cli.terminal.status import ExitStatus
 from attnimg.errors import Unavailable
@@ -28,20 +29,30 @@ OPTIONAL = {
 }
 
 
-def doctor() -> None:
-    """Print versions, devices, threads and weights: what a bug report needs.
+def build_app() -> typer.Typer:
+    """Return the command."""
+    return single(doctor)
 
-    The exit status is 4 when something is amiss; the line says what.
+
+def doctor() -> None:
+    """Print versions, devices, threads and weights, for a bug report.
+
+    The exit status is 4 if something is missing or damaged; its line says so.
     """
     console = Console.of_process()
-    amiss = False
-    for name, value, well in [*_describe_system(), *_describe_packages(), *_describe_devices(), *_describe_weights()]:
+    is_faulty = False
+    for name, value, is_well in [
+        *_describe_system(),
+        *_describe_packages(),
+        *_describe_devices(),
+        *_describe_weights(),
+    ]:
         console.print(f"{name:<16}{value}")
-        amiss = amiss or not well
-    raise typer.Exit(ExitStatus.UNAVAILABLE if amiss else ExitStatus.OK)
+        is_faulty = is_faulty or not is_well
+    raise typer.Exit(ExitStatus.UNAVAILABLE if is_faulty else ExitStatus.OK)
 
 
-Line = tuple[str, str, bool]  # name, value, and whether all is well with it
+Line = tuple[str, str, bool]  # name, value, and whether it is as it should be
 
 
 def _describe_system() -> Iterator[Line]:

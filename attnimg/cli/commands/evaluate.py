@@ -1,45 +1,28 @@
-"""`attnimg evaluate`: one command per task that measures a model on images whose truth is known."""
+"""`attnimg evaluate`: one command per task that measures a model on labeled images."""
 
 from __future__ import annotations
 
 import csv
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from attnimg.cli.option_groups import make_command
+from attnimg.cli.options import MetricsOptions
 from attnimg.cli.process import set_up_libraries
 from attnimg.cli.terminal.console import Console
 from attnimg.models.registry import TASKS, Reference
 from attnimg.models.sources import find_model
-from attnimg.options.common import Quiet
-from attnimg.options.option import Option
 
 if TYPE_CHECKING:
     from attnimg.evaluation.report import Evaluation
 
-Format = Literal["table", "csv", "json"]
-
-
-@dataclass(frozen=True)
-class MetricsOptions:
-    """How the figures are printed and written."""
-
-    output: Annotated[
-        Path | None,
-        Option(flags=("--output", "-o"), metavar="DIR", help="Folder for the figures in detail: tables and plots."),
-    ] = None
-    format: Annotated[Format | None, Option(help="Default: table on a terminal, else json.")] = None
-    quiet: Quiet = False
-
 
 def build_app() -> typer.Typer:
     """Return the group of commands."""
-    app = typer.Typer(no_args_is_help=True, help="Measure a model on images whose truth is known.")
+    app = typer.Typer(add_completion=False, no_args_is_help=True, help="Measure a model on labeled images.")
     for name, task in TASKS.items():
         if task.evaluation_options and task.measure:
             app.command(name)(_make(task.evaluation_options, task.measure))
@@ -64,7 +47,7 @@ def _make(options_of: Reference, measure_of: Reference) -> Callable[..., None]:
     return make_command(run, options, MetricsOptions, help=options.__doc__)
 
 
-def print_results(console: Console, results: Mapping[str, float], format_: Format | None) -> None:
+def print_results(console: Console, results: Mapping[str, float], format_: str | None) -> None:
     """Print each result's name and value, the number of images among them."""
     match format_ or ("table" if console.out.isatty() else "json"):
         case "json":

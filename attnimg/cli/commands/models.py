@@ -1,4 +1,4 @@
-"""`attnimg models`: which models there are, what is known of one, and whether their files are whole."""
+"""`attnimg models`: list, describe and verify models."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ from attnimg.models import checkpoints
 from attnimg.models.cards import write_cards
 from attnimg.models.sources import WeightFiles, find_model
 
-app = typer.Typer(invoke_without_command=True)
+app = typer.Typer(add_completion=False, invoke_without_command=True)
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A shipped model's name, or the path of a weight file.")]
 
 
+def build_app() -> typer.Typer:
+    """Return the group of commands."""
+    return app
+
+
 @app.callback()
 def models(context: typer.Context) -> None:
-    """List the models; show what is known of one; verify their files."""
+    """List the models, show the header of one, or verify their files."""
     if context.invoked_subcommand is None:
         list_models()
 
@@ -33,7 +38,7 @@ def list_models() -> None:
     console = Console.of_process()
     paths = checkpoints.available()
     if not paths:
-        raise Unavailable(f"No weights lie in {checkpoints.weights_folder()}. Install attnimg again.")
+        raise Unavailable(f"There are no weights in {checkpoints.weights_folder()}. Install attnimg again.")
     console.print(f"{'model':<20}{'task':<12}{'classes':>8}{'parameters':>14}{'size':>10}")
     for path in paths:
         header = checkpoints.read_header(path)
@@ -45,7 +50,7 @@ def list_models() -> None:
 
 @app.command()
 def show(model: Model) -> None:
-    """Print all that a model's file says of itself, as JSON: classes, training data and terms, figures."""
+    """Print a model's header as JSON: classes, training data and terms, figures."""
     found = find_model(model)
     about = {"name": found.name, "sha256": found.sha256, **found.header}
     console = Console.of_process()
@@ -59,7 +64,7 @@ def verify(
         list[str] | None, typer.Argument(metavar="[MODEL]...", help="Names or paths; without any, all shipped models.")
     ] = None,
 ) -> None:
-    """Check that weight files are whole, and the shipped ones what was shipped."""
+    """Check that weight files are undamaged, and that the shipped ones are unchanged."""
     console = Console.of_process()
     status = ExitStatus.OK
     for path in [WeightFiles().find(model).path for model in models] if models else checkpoints.available():

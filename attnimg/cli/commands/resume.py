@@ -8,8 +8,14 @@ from typing import Annotated
 
 import typer
 
+from attnimg.cli.lazy import single
 from attnimg.errors import UsageError
 from attnimg.pipeline.journal.lines import read_run
+
+
+def build_app() -> typer.Typer:
+    """Return the command."""
+    return single(resume)
 
 
 def resume(
@@ -20,7 +26,7 @@ def resume(
 
     The command runs again with its options, in its folder. Images that the report says are done, and whose files are
     unchanged, are not done again. All records are printed, also those of images done earlier. A list that came on stdin
-    must come again.
+    must be given again.
     """
     run = read_run(report)
     command, *rest = run["arguments"]

@@ -30,7 +30,7 @@ _COMMON = {"data", "run", "overrides"}  # options of every task; others are its 
 
 def build_app() -> typer.Typer:
     """Return the group of commands."""
-    app = typer.Typer(no_args_is_help=True, help=_HELP)
+    app = typer.Typer(add_completion=False, no_args_is_help=True, help=_HELP)
     for name, task in TASKS.items():
         if task.training_options and task.trainer:
             app.command(name)(_make(task.training_options, task.trainer))

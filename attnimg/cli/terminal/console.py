@@ -1,6 +1,6 @@
 """The terminal: results on stdout, and on stderr the log and the last line.
 
-A `Console` is handed in, as httpie's Environment is, so that a test can stand in for the terminal.
+A `Console` is handed in, as httpie's Environment is, so that a test can replace the terminal.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO, TextIO, cast
 
-from attnimg.cli.terminal.printing import spell_controls
 from attnimg.cli.terminal.progress import Bar, Log, Progress
 from attnimg.cli.terminal.status import OutputClosed
+from attnimg.cli.terminal.text import spell_controls
 from attnimg.errors import OutputFailed
 
 
@@ -45,12 +45,12 @@ class Console:
         return shutil.get_terminal_size().columns
 
     def write(self, text: str) -> None:
-        """Write to stdout as it is: what prints records takes a console for its stream."""
+        """Write text to stdout unchanged. Printers of records use a console as their stream."""
         with self.printing():
             self.out.write(text)
 
     def flush(self) -> None:
-        """Bring out what was written."""
+        """Flush stdout."""
         with self.printing():
             self.out.flush()
 
@@ -84,7 +84,7 @@ class Console:
 
     @contextmanager
     def progress(self, unit: str) -> Iterator[Progress]:
-        """Show on stderr how far the command is: a bar on a terminal, now and then a line elsewhere."""
+        """Show progress on stderr: a bar on a terminal, else a line from time to time."""
         progress = Progress()
         if not self.quiet:
             progress = Bar(self.err, unit, shared=self.out.isatty()) if self.err.isatty() else Log(self.err, unit)

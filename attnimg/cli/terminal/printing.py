@@ -1,4 +1,4 @@
-"""The four ways to print records (contract C2)."""
+"""The four formats of printed records (docs/contract.md, C2)."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from typing import Any, Protocol
 
 from rich.cells import cell_len, set_cell_size
 
+from attnimg.cli.terminal.text import spell_controls
 from attnimg.records import Done, Failed, Record, Skipped, spell_bytes
 
 Write = Callable[[Record], None]
 
 
 class Out(Protocol):
-    """Where records go: a text stream, or what guards one."""
+    """A text stream, or a guard around one."""
 
     def write(self, text: str, /) -> object:
-        """Take text."""
+        """Write text."""
         ...
 
     def flush(self) -> None:
-        """Bring it out."""
+        """Flush it."""
         ...
 
 
@@ -48,7 +49,7 @@ def _print_json(out: Out, kind: type[Done], width: int) -> Iterator[Write]:
 
     try:
         yield write
-    finally:  # an interrupted run leaves a whole array, too
+    finally:  # an interrupted run leaves a complete array, too
         out.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
@@ -95,7 +96,7 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
         case Failed():
             yield asdict(record)
         case Skipped(path, output):
-            yield {"path": path, "output": output, "kind": "skipped", "message": f"{output} is there already."}
+            yield {"path": path, "output": output, "kind": "skipped", "message": f"{output} exists."}
         case _:
             keys = record.to_dict()
             whole = keys | {"message": keys.get("note")}
@@ -103,11 +104,6 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
             yield from ({**whole, "rank": rank, **asdict(part)} for rank, part in enumerate(parts, 1))
             if not parts:
                 yield whole
-
-
-def spell_controls(text: str) -> str:
-    """Spell what a terminal would act on or not show: controls, escape sequences, odd spaces, lone surrogates."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _cell(value: str | float | None, width: int) -> str:
@@ -120,7 +116,7 @@ def _fit(text: str, width: int) -> str:
     """Make the text fill exactly `width` columns of a terminal, its middle cut out where it is longer."""
     text = spell_controls(text)
     if cell_len(text) > width:
-        tail = text[-(width * 2 // 3) :]  # the larger part, as names end in what tells them apart
+        tail = text[-(width * 2 // 3) :]  # the larger part, as names differ mostly at their end
         while cell_len(tail) > width * 2 // 3:
             tail = tail[1:]
         text = set_cell_size(text, width - 1 - cell_len(tail)) + "…" + tail

@@ -12,14 +12,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from typing import TextIO
 
 LOG_EVERY = 10.0  # seconds
-REDRAW_AFTER = 0.1  # seconds of silence after which a bar that shares the terminal with results comes back
+REDRAW_AFTER = 0.1  # seconds of silence after which a bar that shares the terminal with results is shown again
 
 
 class Progress:
     """Null progress reporter."""
 
     def update(self, done: int, total: int | None, note: str = "") -> None:
-        """Show that `done` of `total` (None: unknown) are finished. note: a few words beside."""
+        """Show that `done` of `total` (None: unknown) are finished. note: a few words."""
 
     def step(self, note: str) -> None:
         """Show the progress of a single long input, in words."""
@@ -41,7 +41,7 @@ class Log(Progress):
 
     def __init__(self, err: TextIO, unit: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.err, self.unit, self.clock = err, unit, clock
-        self.started = self.told = clock()
+        self.started = self.logged = clock()
 
     def update(self, done: int, total: int | None, note: str = "") -> None:
         """Write the line when it is time."""
@@ -55,8 +55,8 @@ class Log(Progress):
         self._write(self.clock(), note)
 
     def _write(self, now: float, *parts: str) -> None:
-        if now - self.told >= LOG_EVERY:
-            self.told = now
+        if now - self.logged >= LOG_EVERY:
+            self.logged = now
             with suppress(OSError):  # closed, or on a full disk; the results matter more
                 self.err.write(", ".join(filter(None, parts)) + "\n")
                 self.err.flush()
@@ -88,7 +88,7 @@ class Bar(Progress):
         self.bars.update(self.task, completed=done, total=total, rate=rate, note=note)
 
     def step(self, note: str) -> None:
-        """Set the words beside the numbers."""
+        """Set the words next to the numbers."""
         self.bars.update(self.task, note=note)
 
     def paused_for_stdout(self) -> AbstractContextManager[None]:

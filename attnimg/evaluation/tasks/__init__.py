@@ -1,1 +1,1 @@
-"""How the models of each task are measured."""
+"""The measurement of each task's models on a data set."""

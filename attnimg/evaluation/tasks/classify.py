@@ -1,4 +1,4 @@
-"""How classifiers are measured, by the code that users' photos go through."""
+"""Measurement of classifiers, with the same preprocessing and prediction as on the user's photos."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from attnimg.predictors.classify import Classifier, Prepared, load_classifier
 
 
 def measure(options: ClassifyEvaluation, watch: Watch) -> Evaluation:
-    """Measure the model that the options name."""
+    """Measure the model of the options."""
     compute = options.compute
     classifier = load_classifier(options.model, device=compute.device, precision=compute.precision, views=options.views)
     return evaluate_classifier(
@@ -44,14 +44,13 @@ def evaluate_classifier(
     workers: int = 2,
     watch: Watch = lambda done, total: None,
 ) -> Evaluation:
-    """Classify DATA/val, temperature included; or, without it, what training on DATA held out, or all of DATA.
+    """Classify DATA/val, with the temperature; without it, the images that training on DATA held out, or all of DATA.
 
-    Class folders are named by the ids of the model's classes. training: what the model's header says of it, by which
-    what was held out is known again. watch: is told how many images of how many are done.
-    UsageError: a folder is none of them, or images cannot be read, for a measure over the rest would not be the data
-    set's; all of them are looked at, and named.
+    Class folders are named by the ids of the model's classes. training: of the model's header; it identifies the images
+    that were held out. watch: takes the number of images that are done, and the total. UsageError: a folder is not a
+    class, or images cannot be read; the message names them. A measure of the other images would not be comparable.
     """
-    examples, on = _find_examples(data, classifier.classes, training)
+    examples, description = _find_examples(data, classifier.classes, training)
     metrics = ClassificationMetrics(len(classifier.classes))
 
     def prepare(file: str) -> Prepared:
@@ -64,11 +63,11 @@ def evaluate_classifier(
         metrics.update(probabilities.clamp(min=torch.finfo(torch.float32).tiny).log(), targets)
         watch(metrics.images, len(examples))
     labels = {c.id: c.label for c in classifier.classes}
-    return Evaluation(metrics, on, partial(write_classes, metrics=metrics, classes=labels))
+    return Evaluation(metrics, description, partial(write_classes, metrics=metrics, classes=labels))
 
 
 def _find_examples(data: Path, classes: Sequence[ClassName], training: object) -> tuple[Examples, str]:
-    """Return the images to classify, and which they are, in words."""
+    """Return the images to classify, and a description of them."""
     if not (data / "val").is_dir() and (held_out := _find_held_out(data, classes, training)):
         return held_out, f"the images of {data} that training held out"
     root = measured_part(data)
@@ -76,12 +75,12 @@ def _find_examples(data: Path, classes: Sequence[ClassName], training: object) -
 
 
 def _find_held_out(data: Path, classes: Sequence[ClassName], training: object) -> Examples | None:
-    """Split DATA as training did; None where its count of images tells that it was done on others, or otherwise."""
+    """Split DATA as training did; None if the number of images shows that training used others or another split."""
     match training:
         case {"seed": int(seed), "images": int(images)}:
             try:
                 rest, held_out = split(find_examples(class_root(data), classes), HELD_OUT, seed)
-            except UsageError:  # training cannot have been done on these
+            except UsageError:  # the model was not trained on these
                 return None
             return held_out if len(rest) == images else None
     return None

@@ -1,4 +1,4 @@
-"""How enhancers are measured, by the code that users' photos go through."""
+"""Measurement of enhancers, with the same preprocessing and prediction as on the user's photos."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from attnimg.predictors.enhance import Enhancer, load_enhancer
 
 
 def measure(options: EnhanceEvaluation, watch: Watch) -> Evaluation:
-    """Measure the model that the options name."""
+    """Measure the model of the options."""
     compute = options.compute
     enhancer = load_enhancer(options.model, device=compute.device, precision=compute.precision)
     return evaluate_enhancer(enhancer, options.data, workers=compute.threads, watch=watch)
@@ -26,12 +26,12 @@ def measure(options: EnhanceEvaluation, watch: Watch) -> Evaluation:
 def evaluate_enhancer(
     enhancer: Enhancer, data: Path, *, workers: int = 2, watch: Watch = lambda done, total: None
 ) -> Evaluation:
-    """Enhance the photos of DATA/val (or DATA itself, without one) and score each.
+    """Enhance the photos of DATA/val (or of DATA, if it has no val/) and score each.
 
     With low/ and normal/ the photos in low light are enhanced and compared with their partners; without either, all
-    photos below are scored before and after. Alpha is left out of account. watch: as for the classifier.
-    UsageError: photos cannot be read, have no partner, or not its size; the unreadable and misfits are all looked at,
-    and named. NoImages: there are none. Unavailable: see `NoReferenceMetrics`.
+    photos are scored before and after. Alpha is ignored. watch: as of `evaluate_classifier`. UsageError: photos cannot
+    be read, have no partner, or differ from it in size; the message names them. NoImages: there are none. Unavailable:
+    as of `NoReferenceMetrics`.
     """
     root = measured_part(data)
     metrics: EnhancementMetrics | NoReferenceMetrics

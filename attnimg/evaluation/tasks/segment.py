@@ -1,4 +1,4 @@
-"""How segmenters are measured, by the code that users' photos go through."""
+"""Measurement of segmenters, with the same preprocessing and prediction as on the user's photos."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from attnimg.predictors.segment import Prepared, Segmenter, load_segmenter
 
 
 def measure(options: SegmentEvaluation, watch: Watch) -> Evaluation:
-    """Measure the model that the options name."""
+    """Measure the model of the options."""
     compute = options.compute
     segmenter = load_segmenter(options.model, device=compute.device, precision=compute.precision)
     return evaluate_segmenter(segmenter, options.data, workers=compute.threads, watch=watch)
@@ -26,10 +26,10 @@ def measure(options: SegmentEvaluation, watch: Watch) -> Evaluation:
 def evaluate_segmenter(
     segmenter: Segmenter, data: Path, *, workers: int = 2, watch: Watch = lambda done, total: None
 ) -> Evaluation:
-    """Segment the photos of DATA/val (or DATA itself, without one) and compare them with their masks.
+    """Segment the photos of DATA/val (or of DATA, if it has no val/) and compare the results with their masks.
 
-    watch: as for the classifier. UsageError: the classes are not the model's, or files cannot be used; these are all
-    looked at, and named.
+    watch: as of `evaluate_classifier`. UsageError: the classes are not the model's, or files cannot be used; the
+    message names them.
     """
     part, table = measured_part(data), read_class_table(data)
     ours, theirs = ([c.label for c in classes] for classes in (segmenter.classes, table.classes))

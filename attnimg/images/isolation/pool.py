@@ -1,10 +1,10 @@
-"""Open images in processes of their own, so that a decoder that hangs or crashes costs one image and not the run.
+"""Decode images in child processes, so that a decoder that hangs or crashes costs one image and not the run.
 
-    thread ──> child that is idle ── socket ──> read() there ── socket ──> Picture
+    thread ──> idle child ── socket ──> read() in the child ── socket ──> DecodedImage
 
-Each child is a fresh interpreter (a fork of a process with threads may hang), holds no torch, and is used by one thread
-at a time. Pixels come through the socket straight into the array that keeps them. That took no more of the processor
-than shared memory did, and leaves nothing behind, whoever is killed.
+Each child is a fresh interpreter (a fork of a process with threads may hang), does not load torch, and serves one
+thread at a time. Pixels are received from the socket directly into their array. Shared memory was not faster, and could
+be left behind by a killed process.
 """
 
 from __future__ import annotations
@@ -32,35 +32,39 @@ from attnimg.files.source import Probe, Source
 from attnimg.images.complete import is_complete
 from attnimg.images.decoded import DecodedImage
 from attnimg.images.isolation.protocol import Failure, fill, receive_answer, send_call
-from attnimg.images.isolation.worker import READY, decode, read_and_rehearse
+from attnimg.images.isolation.worker import READY, decode, read_and_try_profile
+from attnimg.images.limits import RESTORE
 from attnimg.images.probe import probe
 from attnimg.images.read import MAX_PIXELS
 
 T = TypeVar("T")
 
-_STARTS = 3  # how often in a row a child may fail to start
-_WARMING = 120.0  # seconds that a start may take; it takes 0.3 where nothing else runs
-_DYING = 1.0  # seconds after which a killed process is left to itself: it may wait for a disk that is gone
+_STARTS = 3  # attempts to start a child
+_WARMING = 120.0  # seconds that a start may take; usually it takes 0.3
+_DYING = 1.0  # seconds to wait for the end of a killed process: it may hang on a lost disk
 
-# Not `-m`, which would look for modules in the current folder first, among the images.
+# Not `-m`, which would import modules from the current folder, among the images.
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from attnimg.images.isolation.worker import serve; serve()"
 
 
 class IsolatedReader:
-    """`attnimg.images.read.read` in child processes; a context manager, called like it, from any threads.
+    """A `reader.Reader` that decodes in child processes; a context manager, for any threads.
 
-    workers: children, and so images that are opened at once; further calls wait. timeout: seconds that one image may
-    take once its turn has come, or None. A child that is late or has died is replaced.
+    workers: number of children; further calls wait. timeout: seconds for one image, without the wait for a child, or
+    None. max_pixels: as of `read.read`. program: Python code that the children run. A child that exceeds the timeout or
+    dies is replaced.
 
-    Entering starts the children and does not wait for them. Leaving kills them; calls under way then end soon, with
-    ImageError("interrupted"). Relative paths are those of the folder in which a child was started.
+    Entering starts the children without waiting for them. Leaving kills them; pending calls then raise
+    ImageError("interrupted"). Relative paths start at the current folder at the time when a child was started.
 
-    Raises Unavailable, on entering or in a call, when children cannot be started.
+    Raises Unavailable, on entering or in a call, if children cannot be started.
     """
 
-    def __init__(self, workers: int, timeout: float | None = None, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(
+        self, workers: int, timeout: float | None = None, max_pixels: int = MAX_PIXELS, *, program: str = _PROGRAM
+    ) -> None:
         self.max_pixels = max_pixels
-        self._children = [_Child(timeout) for _ in range(workers)]
+        self._children = [_Child(timeout, program) for _ in range(workers)]
         self._idle: SimpleQueue[_Child] = SimpleQueue()
         for child in self._children:
             self._idle.put(child)
@@ -82,36 +86,36 @@ class IsolatedReader:
     def read(self, source: Source, *, shortest: int | None = None) -> DecodedImage:
         """Decode a source as `read.read` does.
 
-        Raises ImageError also of the kinds timeout, damaged (its decoder crashed), out-of-memory (the system killed
-        it), interrupted.
+        Raises ImageError also of the kinds timeout, damaged (the child crashed), out-of-memory (the system killed the
+        child), interrupted.
         """
         if source.error is not None:
             raise source.error
-        function = partial(read_and_rehearse, max_pixels=self.max_pixels, shortest=shortest)
-        picture = self.call(function, source)
-        if not isinstance(picture, DecodedImage):
-            raise _hostile()
-        return picture
+        function = partial(read_and_try_profile, max_pixels=self.max_pixels, shortest=shortest)
+        image = self.call(function, source)
+        if not isinstance(image, DecodedImage):
+            raise _hostile_error()
+        return image
 
     def probe(self, source: Source) -> Probe:
-        """Return format and pixel count by the header, parsed in a child; raises nothing."""
+        """Return format and pixel count by the header, parsed in a child. Raises nothing."""
         if source.data is None and not os.path.isfile(source.path):  # noqa: PTH113 - any bytes
             return probe(source)
         try:
             found = self.call(probe, source)
-        except ImageError:  # `read` reports it
+        except ImageError:  # `read` will report it
             found = None
         return found if isinstance(found, Probe) else Probe(sniff_file(source.path) or "")
 
     def is_complete(self, path: Path) -> bool:
-        """Whether an existing output is complete, decoded in a child if need be; see `complete.is_complete`."""
+        """Whether an existing output is complete; `complete.is_complete`, decoding in a child."""
         return is_complete(path, partial(self.call, decode))
 
     def call(self, function: Callable[[Source], T], source: Source, /) -> T:
-        """Call a module-level function with a source in a child. Raises ImageError as it does, and as `read`."""
+        """Call a module-level function with a source in a child. Raises the ImageErrors of the function and `read`."""
         child = self._idle.get()
         try:
-            answer = child.ask(function, replace(source, path=_name_for_others(source.path)))
+            answer = child.ask(function, replace(source, path=_resolve_for_child(source.path)))
         finally:
             self._idle.put(child)
         if isinstance(answer, Failure):
@@ -121,7 +125,7 @@ class IsolatedReader:
     def _close(self) -> None:
         for child in self._children:
             child.close()
-        # Each is idle soon; those that wait for one then see that it is closed.
+        # Each child becomes idle soon, and waiting calls then see that it is closed.
         until = time.monotonic() + _DYING
         idle: list[_Child] = []
         with suppress(Empty):
@@ -133,17 +137,17 @@ class IsolatedReader:
 
 
 class _Child:
-    """A process that decodes, and those that replace it. For one thread at a time, but for `close`."""
+    """A process that decodes, and its successors. For one thread at a time, except `close`."""
 
-    def __init__(self, timeout: float | None) -> None:
-        self._timeout = timeout
+    def __init__(self, timeout: float | None, program: str) -> None:
+        self._timeout, self._program = timeout, program
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._warm = self._closed = False
-        self._lock = threading.Lock()  # of `_process` and `_closed`: nothing is started once it is closed
+        self._lock = threading.Lock()  # of `_process` and `_closed`: no process starts after `close`
 
     def start(self) -> None:
-        """Start a process, which takes a moment to be warm. OSError; ImageError when closed."""
+        """Start a process without waiting until it is ready. Raises OSError; ImageError after `close`."""
         ours, theirs = socket.socketpair()
         with theirs:
             try:
@@ -154,7 +158,7 @@ class _Child:
         self._socket, self._warm = ours, False
 
     def ask(self, function: Callable[[Source], object], source: Source) -> Any:
-        """Have a function called. ImageError when that cannot be; Unavailable when no process can be started."""
+        """Call a function in the process. Raises ImageError if that fails; Unavailable if no process can be started."""
         connection = self._prepare()
         until = None if self._timeout is None else time.monotonic() + self._timeout
         try:
@@ -162,26 +166,26 @@ class _Child:
             return receive_answer(connection, until)
         except TimeoutError as error:
             self.end()
-            message = f"Decoding it took over {self._timeout:g} seconds. Raise --timeout if it is worth the wait."
+            message = f"Decoding it took over {self._timeout:g} seconds. Raise --timeout to wait longer."
             raise ImageError("timeout", message) from error
         except OSError as error:
             raise self._explain_death() from error
         except UnpicklingError as error:
             self.end()
-            raise _hostile() from error
-        except BaseException:  # the rest of the answer would be taken for the next one
+            raise _hostile_error() from error
+        except BaseException:  # the next call would read the rest of this answer
             self.end()
             raise
 
     def close(self) -> None:
-        """Kill the process for good; from any thread."""
+        """Kill the process and start no other; from any thread."""
         with self._lock:
             self._closed = True
             if self._process:
                 self._process.kill()
 
     def end(self) -> None:
-        """Kill the process and let go of it."""
+        """Kill the process and close the connection."""
         if self._socket:
             self._socket.close()
             self._socket = None
@@ -194,17 +198,17 @@ class _Child:
     def _launch(self, theirs: socket.socket) -> None:
         with self._lock:
             if self._closed:
-                raise _interrupted()
+                raise _interrupted_error()
             self._process = subprocess.Popen(  # noqa: S603 - ourselves
-                [sys.executable, "-c", _PROGRAM, *sys.path],
+                [sys.executable, "-c", self._program, *sys.path],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-                process_group=0,  # a terminal's Ctrl-C is not meant for it
+                process_group=0,  # Ctrl-C of a terminal does not reach it
             )
 
     def _prepare(self) -> socket.socket:
-        """Return the connection to a process that is warm: a new one, if the last has died."""
+        """Return the connection to a ready process: a new one, if the last has died."""
         for _ in range(_STARTS):
             try:
                 if self._process is None or self._process.poll() is not None:
@@ -217,18 +221,18 @@ class _Child:
                 self.end()
             if self._socket:
                 return self._socket
-        raise _unavailable("those tried have ended at once. What they said stands above.")
+        raise _unavailable("they end at once. Their error messages are above.")
 
     def _explain_death(self) -> ImageError:
-        status = self._wait(self._process) if self._process else None  # as `end` would hide what it died of
+        status = self._wait(self._process) if self._process else None  # before `end` kills it
         self.end()
         if self._closed:
-            return _interrupted()
+            return _interrupted_error()
         if status == -signal.SIGKILL:
-            message = "The system killed its decoder, most likely for want of memory. Use fewer --workers."
+            message = "The system killed its decoder, probably because memory was full. Use fewer --workers."
             return ImageError("out-of-memory", message)
         cause = signal.strsignal(-status) if status is not None and status < 0 else f"it ended with status {status}"
-        return ImageError("damaged", f"Its decoder crashed: {cause}. Restore it from where it came.")
+        return ImageError("damaged", f"Its decoder crashed: {cause}. {RESTORE}")
 
     @staticmethod
     def _wait(process: subprocess.Popen[bytes]) -> int | None:
@@ -237,21 +241,21 @@ class _Child:
         return None
 
 
-def _hostile() -> ImageError:
-    message = "Its decoder answered what no decoder answers: the file may be hostile. Do not open it elsewhere."
+def _hostile_error() -> ImageError:
+    message = "Its decoder sent an invalid answer: the file may be hostile. Do not open it in other programs."
     return ImageError("damaged", message)
 
 
-def _interrupted() -> ImageError:
+def _interrupted_error() -> ImageError:
     return ImageError("interrupted", "The run ended before it was decoded. Run the command again.")
 
 
 def _unavailable(reason: str) -> Unavailable:
-    return Unavailable(f"No processes that decode can be started: {reason} Leave out --isolate.")
+    return Unavailable(f"Decoder processes cannot be started: {reason} Leave out --isolate.")
 
 
-def _name_for_others(path: str) -> str:
-    """Name a file so that other processes find it: /dev/fd/3, say, is another one in each."""
+def _resolve_for_child(path: str) -> str:
+    """Return a path that other processes can open: /dev/fd/3, for example, is a different file in each."""
     path = "/dev/fd/0" if path == "/dev/stdin" else path
     if not path.startswith(("/dev/", "/proc/")):
         return path

@@ -1,7 +1,7 @@
-"""What `isolated` and its children say to each other.
+"""Messages between `pool` and its child processes.
 
-A message is the count of its parts, their sizes, and the parts: a pickle, and its arrays as they are. An answer is made
-of plain values alone, and the parent takes no others, so that who takes over a decoder has not taken over the run.
+A message has the number of its parts, their sizes, and the parts: a pickle, then the bytes of its arrays. The parent
+accepts only plain values and arrays in answers, so that an attacker who controls a decoder does not control the run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TYPES = {"uint8", "uint16"}  # of arrays
 
 
 class Failure(NamedTuple):
-    """What a child answers instead of a value: an image's error."""
+    """Answer of a child that failed: the kind and message of an ImageError."""
 
     kind: Kind
     message: str
@@ -37,22 +37,22 @@ class Failure(NamedTuple):
 def send_call(
     connection: socket.socket, function: Callable[[Source], object], source: Source, until: float | None
 ) -> None:
-    """Have a module's function called with a source. until: as in `fill`, and the same errors."""
+    """Send a call of a module-level function with a source. until, errors: as of `fill`."""
     _send(connection, (function, source), until)
 
 
 def receive_call(connection: socket.socket) -> tuple[Callable[[Source], object], Source]:
-    """Return what the parent, which is trusted, wants called. OSError when it is gone."""
+    """Return function and source of a call from the trusted parent. Raises OSError if the parent has ended."""
     call: tuple[Callable[[Source], object], Source] = _receive(connection, None, _Unpickler)
     return call
 
 
 def send_answer(connection: socket.socket, answer: object) -> None:
-    """Answer with a plain value, a Picture or a Failure. OSError when the parent is gone."""
+    """Send a plain value, DecodedImage, Probe or Failure. Raises OSError if the parent has ended."""
     match answer:
         case DecodedImage():
             parts = [_list(part) if isinstance(part, Metadata) else part for part in _list(answer)]
-            _send(connection, ("picture", *parts), None)
+            _send(connection, ("image", *parts), None)
         case Failure():
             _send(connection, ("failure", *answer), None)
         case Probe(format_, pixels):
@@ -62,36 +62,36 @@ def send_answer(connection: socket.socket, answer: object) -> None:
 
 
 def receive_answer(connection: socket.socket, until: float | None) -> Any:
-    """Return what a child answers: a plain value, a Picture or a Failure.
+    """Return the answer of a child: a plain value, DecodedImage, Probe or Failure.
 
-    until: as in `fill`, and the same errors. UnpicklingError: it answers with anything else.
+    until, errors: as of `fill`. Raises UnpicklingError for any other answer.
     """
     try:
         return _open(*_receive(connection, until, _PlainUnpickler))
     except (OSError, MemoryError):
         raise
-    except Exception as error:  # as forged bytes raise any
+    except Exception as error:  # forged bytes may raise any
         raise pickle.UnpicklingError(str(error)) from error
 
 
-def _open(what: str, *parts: Any) -> object:
-    """Return what `send_answer` was given. Raises anything where it was not `send_answer` that sent it."""
-    match what, *parts:
+def _open(kind: str, *parts: Any) -> object:
+    """Return the answer that was passed to `send_answer`. Raises any exception for parts that it did not send."""
+    match kind, *parts:
         case "value", None | bool() | int() as value:
             return value
-        case "failure", kind, str(message) if kind in KINDS:
-            return Failure(kind, message)
+        case "failure", error, str(message) if error in KINDS:
+            return Failure(error, message)
         case "probe", str() | None as format_, int() | None as pixels if format_ in (None, "", *FORMATS):
             return Probe(format_, pixels)
-        case "picture", pixels, alpha, size, format_, metadata, *more:
-            picture = DecodedImage(pixels, alpha, size, format_, Metadata(*metadata), *more)
-            if _is_sound(picture):
-                return picture
-    raise ValueError(what)
+        case "image", pixels, alpha, size, format_, metadata, *more:
+            image = DecodedImage(pixels, alpha, size, format_, Metadata(*metadata), *more)
+            if _is_valid(image):
+                return image
+    raise ValueError(kind)
 
 
-def _is_sound(picture: DecodedImage) -> bool:
-    match picture:
+def _is_valid(image: DecodedImage) -> bool:
+    match image:
         case DecodedImage(
             pixels=np.ndarray(shape=(height, width, 3), dtype=kind),
             alpha=alpha,
@@ -101,12 +101,12 @@ def _is_sound(picture: DecodedImage) -> bool:
             note=None | str(),
             lossless=bool(),
             gray=bool(),
-            profile_pixels=own,
+            profile_pixels=stored,
         ):
             return (
                 height * width > 0
                 and (alpha is None or (alpha.shape, alpha.dtype) == ((height, width), kind))
-                and (own is None or (own.shape, own.dtype) == ((height, width, 3), kind))
+                and (stored is None or (stored.shape, stored.dtype) == ((height, width, 3), kind))
                 and all(isinstance(name, str) for name in others)
             )
     return False
@@ -117,7 +117,7 @@ def _list(value: DecodedImage | Metadata) -> list[Any]:
 
 
 class _Pickler(pickle.Pickler):
-    """Leaves arrays out of the pickle, and keeps them, contiguous, in `arrays`."""
+    """Leaves arrays out of the pickle, and collects them, contiguous, in `arrays`."""
 
     def __init__(self, stream: io.BytesIO, protocol: int) -> None:
         super().__init__(stream, protocol)
@@ -131,7 +131,7 @@ class _Pickler(pickle.Pickler):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Puts the arrays back, which came in the same order."""
+    """Inserts the arrays, which come in the same order."""
 
     def __init__(self, pickled: memoryview, arrays: list[memoryview]) -> None:
         super().__init__(io.BytesIO(pickled))
@@ -145,7 +145,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 class _PlainUnpickler(_Unpickler):
-    """Makes nothing but plain values and arrays."""
+    """Creates only plain values and arrays."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"{module}.{name}")
@@ -170,15 +170,15 @@ def _receive(connection: socket.socket, until: float | None, unpickler: type[_Un
 
 
 def _take(connection: socket.socket, size: int, until: float | None) -> memoryview:
-    taken = np.empty(size, np.uint8).data  # unlike a bytearray, not written before it is filled
+    taken = np.empty(size, np.uint8).data  # not a bytearray, which would be filled with zeros first
     fill(connection, taken, until)
     return taken
 
 
 def fill(connection: socket.socket, buffer: memoryview, until: float | None) -> None:
-    """Receive as many bytes as a buffer takes.
+    """Receive bytes until the buffer is full.
 
-    until: when (`time.monotonic`) it is too late; None never. OSError when the other side is gone; TimeoutError.
+    until: deadline in terms of `time.monotonic`, or None. Raises TimeoutError; OSError if the other process has ended.
     """
     while buffer:
         _set_timeout(connection, until)
@@ -189,5 +189,5 @@ def fill(connection: socket.socket, buffer: memoryview, until: float | None) -> 
 
 
 def _set_timeout(connection: socket.socket, until: float | None) -> None:
-    # Never 0: what came in time is taken even when we look late, having been stopped ourselves.
+    # Never 0, so that data that arrived in time are received even if this process was stopped meanwhile.
     connection.settimeout(None if until is None else max(until - time.monotonic(), 0.001))

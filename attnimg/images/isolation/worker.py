@@ -1,4 +1,4 @@
-"""The child of `isolated`: a process that looks into what it is sent until its parent is gone."""
+"""The child process of `pool`: it decodes the images that its parent sends, and ends with the parent."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ import numpy as np
 
 from attnimg.errors import ImageError
 from attnimg.files.source import Source
-from attnimg.images.backends import allow_large_profiles, configure
+from attnimg.images.backends import configure
 from attnimg.images.color import from_srgb
 from attnimg.images.decoded import DecodedImage
 from attnimg.images.isolation.protocol import Failure, receive_call, send_answer
 from attnimg.images.read import read
 
 READY = b"r"
-"""What a child sends first, once it is warm."""
+"""First message of a child, after its imports."""
 
 
 def serve() -> None:
-    """Call what comes in on file descriptor 0, a socket, until the parent is gone."""
+    """Answer the calls that arrive on file descriptor 0, a socket, until the parent ends."""
     connection = socket.socket(fileno=0)
     threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
     _limit_memory()
     configure()
-    allow_large_profiles()
-    # From now on: what a decoder says as it dies would stand between the parent's own lines.
+    # From now on, because messages of a crashing decoder would appear between the parent's lines.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     with suppress(OSError):
         connection.sendall(READY)
@@ -41,17 +40,17 @@ def serve() -> None:
             send_answer(connection, _call(*receive_call(connection)))
 
 
-def read_and_rehearse(source: Source, *, max_pixels: int, shortest: int | None) -> DecodedImage:
-    """Read a picture, and take a pixel the way back into its profile, which the parent goes when it writes."""
-    picture = read(source, max_pixels=max_pixels, shortest=shortest)
-    if picture.metadata.icc and picture.metadata.icc_applied:
-        with suppress(Exception):  # which are told of then
-            from_srgb(np.zeros((1, 1, 3), np.uint8), picture.metadata.icc)
-    return picture
+def read_and_try_profile(source: Source, *, max_pixels: int, shortest: int | None) -> DecodedImage:
+    """Read an image, and convert one pixel back to its profile, as the parent will do when it writes."""
+    image = read(source, max_pixels=max_pixels, shortest=shortest)
+    if image.metadata.icc and image.metadata.icc_applied:
+        with suppress(Exception):  # `encode` will report them; a crash happens here
+            from_srgb(np.zeros((1, 1, 3), np.uint8), image.metadata.icc)
+    return image
 
 
 def decode(source: Source) -> None:
-    """Read an image and drop its pixels. Raises what `read` raises."""
+    """Read an image and drop its pixels. Raises the errors of `read`."""
     read(source)
 
 
@@ -60,25 +59,25 @@ def _call(function: Callable[[Source], object], source: Source) -> object:
         return function(source)
     except ImageError as error:
         return Failure(error.kind, error.message)
-    except Exception as error:  # noqa: BLE001 - it is to cost one image, as a crash does
+    except Exception as error:  # noqa: BLE001 - like a crash, it costs one image
         bug = "".join(traceback.format_exception_only(error)).strip()
-        return Failure("damaged", f"Its decoder met a bug of ours. Leave out --isolate to see where. {bug}")
+        return Failure("damaged", f"Its decoder has a bug of attnimg. Leave out --isolate to see where. {bug}")
 
 
 def _end_with_parent(connection: socket.socket) -> None:
-    """Not by PR_SET_PDEATHSIG, which kills when the thread that started a child ends, and on Linux alone."""
+    """End with the parent. PR_SET_PDEATHSIG would act at the end of the parent's thread, too, and is for Linux only."""
     poll = select.poll()
-    poll.register(connection, 0)  # only its end is news
+    poll.register(connection, 0)  # waits for its end only
     poll.poll()
     os._exit(0)
 
 
 def _limit_memory() -> None:
-    """Have a bomb refused the memory that it wants, or else have it killed rather than the parent; no core dumps."""
+    """Limit the memory for decompression bombs, let the system kill this process before its parent, dump no core."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with suppress(OSError, ValueError):  # a container may have less; no file, or "max" in it, is no limit
+    with suppress(OSError, ValueError):  # the limit of a container, unless the file is missing or says "max"
         memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    # Not RLIMIT_AS: threads of decoders reserve addresses that they never use.
+    # Not RLIMIT_AS: threads of decoders reserve addresses without using them.
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     most = memory // 2 if hard == resource.RLIM_INFINITY else min(memory // 2, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, hard))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from attnimg.images.reader import Reader
-from attnimg.jobs.batch import Batch, Collector, name_outputs
+from attnimg.jobs.batch import Batch, Collector
 from attnimg.jobs.classify.names import ClassifyNames
 from attnimg.jobs.classify.options import ClassifyOptions
 from attnimg.jobs.classify.sort import Sorter
+from attnimg.jobs.destination import name_outputs
 from attnimg.jobs.journaling import Invocation, open_journal
 from attnimg.jobs.source_queue import SourceQueue
 from attnimg.models.sources import check_attention, find_model

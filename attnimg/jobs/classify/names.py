@@ -8,8 +8,9 @@ from pathlib import Path
 from attnimg.files.outputs import Output, OutputNames, Outputs
 from attnimg.files.source import Source
 from attnimg.jobs.classify.sort import refuse_pipe
+from attnimg.jobs.destination import ENDINGS
 
-OVERLAY = ".overlay.png"
+OVERLAY = ENDINGS["overlay"]
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class SortOptions:
 
     @property
     def how(self) -> How:
-        """What is put into a label's folder."""
+        """The kind of file in a label's folder."""
         return "symlink" if self.symlink else "hardlink" if self.hardlink else "copy"
 
 

@@ -31,7 +31,7 @@ LONGEST = 120  # bytes of a folder's name; file systems allow 255
 
 @dataclass
 class Sorter(Collector):
-    """Puts images into folders one by one, in order. how: what is put into the label's folder."""
+    """Puts images into folders one by one, in order. how: the kind of file in a label's folder."""
 
     names: OutputNames
     how: How

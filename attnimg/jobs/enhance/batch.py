@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from attnimg.errors import UsageError
-from attnimg.files.outputs import STDOUT, Output
 from attnimg.images.reader import Reader
-from attnimg.jobs.batch import Batch, find_sources, name_outputs
+from attnimg.jobs.batch import Batch
+from attnimg.jobs.destination import find_sources, open_destination
 from attnimg.jobs.enhance.names import EnhanceNames, find_single_file
 from attnimg.jobs.enhance.options import EnhanceOptions
 from attnimg.jobs.journaling import Invocation, open_journal
@@ -31,14 +31,8 @@ def prepare(options: EnhanceOptions, reader: Reader, invocation: Invocation) -> 
         raise UsageError("-o - writes a photo, and a video needs a file. Name one, or a folder.")
     check_attention(find_model(options.model), wanted=outputs.overlay)
     journal = open_journal(options, invocation, options.model, Enhanced)
-    folder = Path() if outputs.to_stdout else only.parent if only else output
-    names = EnhanceNames(
-        name_outputs(options, folder, queue, journal, reader),
-        writing,
-        only=only,
-        stdout=Output(STDOUT, stream=invocation.stdout) if outputs.to_stdout else None,
-        overlay=outputs.overlay,
-    )
+    destination = open_destination(options, only, queue, journal, reader, invocation)
+    names = EnhanceNames(destination, writing, overlay=outputs.overlay)
 
     def build() -> Job[Any, Any]:
         from attnimg.jobs.enhance.job import EnhanceJob  # imports torch, which takes seconds

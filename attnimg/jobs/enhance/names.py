@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path, PurePath
 
 from attnimg.errors import ImageError, Unavailable, UsageError
@@ -14,54 +13,36 @@ from attnimg.files.formats import (
     has_video_extension,
     output_format,
 )
-from attnimg.files.outputs import STDOUT, Output, OutputNames, Outputs
+from attnimg.files.outputs import STDOUT, Outputs
 from attnimg.files.source import Source
+from attnimg.jobs.destination import ENDINGS, Destination
 from attnimg.jobs.enhance.options import WriteOptions
-
-EXTRAS = {"overlay": ".overlay.png", "compare": ".compare.jpg"}
 
 
 class EnhanceNames:
-    """Decides how a photo is encoded and where it goes.
+    """Decides how a photo is encoded, and claims the names of its files. overlay: whether overlays are written."""
 
-    only: the file of -o FILE. stdout: the output of -o -, the only one then. overlay: whether overlays are written.
-    """
-
-    def __init__(
-        self,
-        names: OutputNames,
-        writing: WriteOptions,
-        *,
-        only: Path | None = None,
-        stdout: Output | None = None,
-        overlay: bool = False,
-    ) -> None:
-        self.names, self.writing, self.only, self.stdout = names, writing, only, stdout
+    def __init__(self, destination: Destination, writing: WriteOptions, *, overlay: bool = False) -> None:
+        self.destination, self.writing = destination, writing
         wanted = {"overlay": overlay, "compare": writing.side_by_side}
-        self.extras = {key: ending for key, ending in EXTRAS.items() if wanted[key]}
+        self.extras = {key: writing.suffix + ENDINGS[key] for key in wanted if wanted[key]}
 
     def format_for(self, own: str) -> str:
         """Return the format in which a photo of the format `own` is written."""
-        return self.writing.format or (self.only and format_of(self.only)) or output_format(own)
+        only = self.destination.only
+        return self.writing.format or (only and format_of(only)) or output_format(own)
 
     def plan(self, source: Source) -> Outputs:
-        """Claim the names of all files of a photo, its own first. Raises ImageError: collision, exists, unsupported."""
-        if self.stdout is not None:
-            return {"output": self.stdout}
+        """Claim the names, the output's first. Raises ImageError: collision, exists, unsupported; and Unavailable."""
         if source.kind == "video":
-            return {"output": self._plan_video(source)}
-        if self.only is not None:
-            if has_video_extension(self.only):
-                raise ImageError("unsupported", f"{self.only} is a video's name. Name a photo, or a folder, with -o.")
-            source = replace(source, relative=PurePath(self.only.name))
-            output = self.names.place(source, self.only.suffix)
-        else:
-            output = self.names.place(source, self.writing.suffix + self._choose_extension(source))
-        extras = {key: self.names.place(source, self.writing.suffix + end) for key, end in self.extras.items()}
-        return {"output": output, **extras}
+            return self.destination.plan(source, self.writing.suffix + self._check_video(source), {})
+        return self.destination.plan(source, self.writing.suffix + self._choose_extension(source), self.extras)
 
     def _choose_extension(self, source: Source) -> str:
-        if source.probe.format is None and self.writing.format is None:
+        only = self.destination.only
+        if only is not None and has_video_extension(only):
+            raise ImageError("unsupported", f"{only} is a video's name. Name a photo, or a folder, with -o.")
+        if only is None and source.probe.format is None and self.writing.format is None:
             raise ImageError(
                 "unsupported",
                 "The format of a pipe or device is not known before it is read. Choose one with --save-as.",
@@ -70,17 +51,15 @@ class EnhanceNames:
         own = source.probe.format or format_of(source.path) or ""
         return extension_of(self.format_for(own), source.path)
 
-    def _plan_video(self, source: Source) -> Output:
-        """Claim a video's name, which keeps its extension. Raises Unavailable without PyAV, and ImageError."""
+    def _check_video(self, source: Source) -> str:
+        """Return a video's extension, which it keeps. Raises Unavailable without PyAV, and ImageError."""
         if not Path(source.path).is_file() and Path(source.path).exists():
             raise ImageError("unsupported", "A video cannot come through a pipe. Save it as a file first.")
         require_video()
-        extension = PurePath(source.path).suffix
-        if self.only is None:
-            return self.names.place(source, self.writing.suffix + extension)
-        if self.only.suffix.lower() != extension.lower():
+        extension, only = PurePath(source.path).suffix, self.destination.only
+        if only is not None and only.suffix.lower() != extension.lower():
             raise ImageError("unsupported", f"A video keeps its format. End the name after -o in {extension}.")
-        return self.names.place(replace(source, relative=PurePath(self.only.name)), self.only.suffix)
+        return extension
 
 
 def require_video() -> None:

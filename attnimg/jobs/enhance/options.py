@@ -18,7 +18,7 @@ SMALLEST_TILE = 64  # pixels
 
 @dataclass(frozen=True)
 class AppearanceOptions:
-    """How the photos are to look."""
+    """The look of the enhanced photos."""
 
     strength: Annotated[
         float, Option(minimum=0, maximum=1, help="How far to go: 0 leaves the photo as it is.", panel="Look")

@@ -1,4 +1,4 @@
-"""A video, enhanced whole while others wait, on the thread that drives the device."""
+"""Enhance a video from start to end, on the thread that drives the device; other inputs wait."""
 
 from __future__ import annotations
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from attnimg.files.outputs import STDOUT, Output
 from attnimg.images.reader import Reader
-from attnimg.jobs.batch import Batch, find_sources, name_outputs
+from attnimg.jobs.batch import Batch
+from attnimg.jobs.destination import find_sources, open_destination
 from attnimg.jobs.journaling import Invocation, open_journal
 from attnimg.jobs.segment.dataset_files import DatasetFiles
-from attnimg.jobs.segment.names import ClassFilter, MaskNames, choose_extras, find_single_file
+from attnimg.jobs.segment.names import MASK, ClassFilter, choose_extras, find_single_file
 from attnimg.jobs.segment.options import SegmentOptions
 from attnimg.jobs.source_queue import SourceQueue
 from attnimg.models.sources import check_attention, find_model
@@ -29,12 +30,9 @@ def prepare(options: SegmentOptions, reader: Reader, invocation: Invocation) -> 
     only = find_single_file(output)
     find_sources(options, queue, only)
     journal = open_journal(options, invocation, options.model, Segmented, masks.coco, masks.summary)
-    folder = Path() if outputs.to_stdout else only.parent if only else output
-    names = MaskNames(
-        name_outputs(options, folder, queue, journal, reader),
-        only=only,
-        stdout=Output(STDOUT, stream=invocation.stdout) if outputs.to_stdout else None,
-        extras=choose_extras(masks, classes, overlay=outputs.overlay),
+    extras = choose_extras(masks, classes, overlay=outputs.overlay)
+    names = partial(
+        open_destination(options, only, queue, journal, reader, invocation).plan, extension=MASK, extras=extras
     )
     dataset = DatasetFiles(
         masks.coco, masks.summary, overwrite=outputs.overwrite, inputs=queue.known or (), journal=journal
@@ -43,6 +41,6 @@ def prepare(options: SegmentOptions, reader: Reader, invocation: Invocation) -> 
     def build() -> Job[Any, Any]:
         from attnimg.jobs.segment.job import SegmentJob  # imports torch, which takes seconds
 
-        return SegmentJob.build(options, reader, names, classes, dataset)
+        return SegmentJob.build(options, reader, names, classes, extras, dataset)
 
-    return Batch(options, queue, journal, reader, Segmented, names.plan, build, dataset, dataset.paths)
+    return Batch(options, queue, journal, reader, Segmented, names, build, dataset, dataset.paths)

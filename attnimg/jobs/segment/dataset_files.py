@@ -1,4 +1,4 @@
-"""The files that `attnimg segment` writes of all photos together: a COCO file, and a table of the classes' areas."""
+"""The files of `attnimg segment` that cover all photos: a COCO file, and a table of the classes' areas."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class DatasetFiles(Collector):
             self._annotations.add({"id": self._annotations.count + 1, "image_id": number, **annotation})
 
     def finish(self) -> Iterator[str]:
-        """Write the files, each whole or not at all, and yield what went wrong."""
+        """Write the files, each complete or not at all, and yield a sentence for each that failed."""
         for path, make in ((self._coco, self._make_coco), (self._summary, self._make_summary)):
             if path is not None:
                 try:
@@ -93,7 +93,7 @@ class DatasetFiles(Collector):
                 except ImageError as error:
                     yield f"attnimg: {error}"
                 except JournalFailed as error:
-                    yield f"attnimg: {error} Make room, and go on by `attnimg resume`."
+                    yield f"attnimg: {error} Make room, and continue with `attnimg resume`."
 
     def _make_coco(self, classes: Sequence[SegmentClass], temporary: Path) -> None:
         categories = [{"id": c.id, "name": c.label, "supercategory": "", "color": list(c.color)} for c in classes]
@@ -145,9 +145,9 @@ class JsonSpool:
 def _annotate_again(record: Segmented) -> list[dict[str, Any]]:
     """Return the annotations of a mask that was written before the run was interrupted.
 
-    Raises ImageError: write-failed, where it is no longer what it was when the record was recalled.
+    Raises ImageError: write-failed, if the mask has changed since its record was recalled.
     """
-    lost = f"Its mask {record.output} has changed since this run wrote it. `attnimg resume` makes it again."
+    lost = f"Its mask {record.output} has changed since this run wrote it. Run `attnimg resume` to make it again."
     try:
         mask = decode_mask(record.output)
     except OSError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -17,7 +17,7 @@ from attnimg.images.pixels import to_uint8
 from attnimg.images.reader import Reader, read_reduced_and_full
 from attnimg.jobs.segment.dataset_files import DatasetFiles
 from attnimg.jobs.segment.mask_files import MaskFiles
-from attnimg.jobs.segment.names import ClassFilter, MaskNames
+from attnimg.jobs.segment.names import ClassFilter
 from attnimg.jobs.segment.options import SegmentOptions
 from attnimg.masks.mask import Mask, encode_mask
 from attnimg.models.load import load
@@ -36,17 +36,28 @@ class Ready(NamedTuple):
 
 
 class SegmentJob(Job[Ready, Predicted]):
-    """Reads, segments and writes masks and the files beside them."""
+    """Reads, segments and writes masks and the files next to them."""
 
     def __init__(
-        self, segmenter: Segmenter, names: MaskNames, files: MaskFiles, dataset: DatasetFiles, reader: Reader
+        self,
+        segmenter: Segmenter,
+        names: Callable[[Source], Outputs],
+        files: MaskFiles,
+        dataset: DatasetFiles,
+        reader: Reader,
     ) -> None:
         self.segmenter, self.names, self.files, self.dataset = segmenter, names, files, dataset
         self.reader = reader
 
     @classmethod
     def build(
-        cls, options: SegmentOptions, reader: Reader, names: MaskNames, classes: ClassFilter, dataset: DatasetFiles
+        cls,
+        options: SegmentOptions,
+        reader: Reader,
+        names: Callable[[Source], Outputs],
+        classes: ClassFilter,
+        extras: Mapping[str, str],
+        dataset: DatasetFiles,
     ) -> Self:
         """Load the model and return the job."""
         compute = options.compute
@@ -59,11 +70,11 @@ class SegmentJob(Job[Ready, Predicted]):
             tta=options.tta,
         )
         dataset.classes = segmenter.classes
-        return cls(segmenter, names, MaskFiles(options.masks, classes, names.extras), dataset, reader)
+        return cls(segmenter, names, MaskFiles(options.masks, classes, extras), dataset, reader)
 
     def admit(self, source: Source) -> Record | Outputs:
         """Claim the names."""
-        outputs = self.names.plan(source)
+        outputs = self.names(source)
         if outputs["output"].skip:
             return Skipped(source.path, os.fspath(outputs["output"].path))
         return {key: output for key, output in outputs.items() if not output.skip}
@@ -103,7 +114,7 @@ class SegmentJob(Job[Ready, Predicted]):
         return encode_mask(mask, [c.color for c in self.segmenter.classes])
 
     def write(self, source: Source, ready: Ready, outcome: Predicted) -> Segmented:
-        """Write the mask and the files beside it."""
+        """Write the mask and the files next to it."""
         classes, outputs = self.segmenter.classes, ready.outputs
         mask = self.files.postprocess(outcome.mask)
         areas = count_areas(mask, [c.label for c in classes])

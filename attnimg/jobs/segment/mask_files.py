@@ -1,4 +1,4 @@
-"""The files beside each mask: overlay, preview, cut-out, polygons, score maps."""
+"""The files next to each mask: overlay, preview, cut-out, polygons, score maps."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SOFT = 2  # cells of the net's grid on both sides of a cut-out's edge
 
 
 class MaskFiles:
-    """Postprocesses masks as the options ask, and writes the files beside them; for any thread.
+    """Postprocesses masks as the options ask, and writes the files next to them; for any thread.
 
     extras: the files' endings by key, as of `names.choose_extras`.
     """

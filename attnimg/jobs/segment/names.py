@@ -1,26 +1,20 @@
-"""The names of masks and of the files beside them, and the classes that options name."""
+"""The names of masks and of the files next to them, and the classes that options name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
 from attnimg.errors import UsageError
 from attnimg.files.formats import has_image_extension
-from attnimg.files.outputs import STDOUT, Output, OutputNames, Outputs
-from attnimg.files.source import Source
+from attnimg.files.outputs import STDOUT
+from attnimg.jobs.destination import ENDINGS
 from attnimg.jobs.segment.options import MaskOptions
 
 MASK = ".png"
-EXTRAS = {
-    "overlay": ".overlay.png",
-    "preview": ".preview.jpg",
-    "cutout": ".cutout.png",
-    "polygons": ".polygons.geojson",
-}
 
 
 @dataclass(frozen=True)
@@ -57,43 +51,17 @@ def _find_classes(names: str | None, labels: Sequence[str], model: str) -> tuple
 
 
 def choose_extras(options: MaskOptions, classes: ClassFilter, *, overlay: bool) -> dict[str, str]:
-    """Return the files beside each mask: endings by key. Score maps have a key `scores:<id>` for each class."""
+    """Return the files next to each mask: endings by key. Score maps have a key `scores:<id>` for each class."""
     wanted = {
         "overlay": overlay,
         "preview": options.preview,
         "cutout": classes.cutout is not None,
         "polygons": options.polygons,
     }
-    extras = {key: ending for key, ending in EXTRAS.items() if wanted[key]}
+    extras = {key: ENDINGS[key] for key in wanted if wanted[key]}
     # A quoted label is no path, and differs from the quoted forms of all others.
     scores = {f"scores:{i}": f".{quote(classes.labels[i], safe=' ')}.scores.png" for i in classes.kept}
     return extras | (scores if options.scores else {})
-
-
-class MaskNames:
-    """Decides where the files of a photo go.
-
-    only: the file of -o FILE. stdout: the output of -o -, the only one then. extras: endings of further files, by key.
-    """
-
-    def __init__(
-        self,
-        names: OutputNames,
-        *,
-        only: Path | None = None,
-        stdout: Output | None = None,
-        extras: Mapping[str, str] | None = None,
-    ) -> None:
-        self.names, self.only, self.stdout, self.extras = names, only, stdout, extras or {}
-
-    def plan(self, source: Source) -> Outputs:
-        """Claim the names of all files of a photo, the mask's first. Raises ImageError: collision, exists."""
-        if self.stdout is not None:
-            return {"output": self.stdout}
-        if self.only is not None:
-            source = replace(source, relative=PurePath(self.only.name))
-        mask = self.names.place(source, self.only.suffix if self.only else MASK)
-        return {"output": mask, **{key: self.names.place(source, ending) for key, ending in self.extras.items()}}
 
 
 def find_single_file(output: Path) -> Path | None:

@@ -18,7 +18,7 @@ SMALLEST = 32  # pixels; below, nothing is left after a net has halved the photo
 
 @dataclass(frozen=True)
 class MaskOptions:
-    """How masks are postprocessed, and which files are written beside them."""
+    """How masks are postprocessed, and which files are written next to them."""
 
     only: Annotated[
         str | None, Option(metavar="CLASS,...", help="Keep these classes; others become 255.", panel="Masks")
@@ -90,11 +90,11 @@ class SegmentOptions(ImageOptions):
         if self.inputs.watch and (coco or summary):
             raise UsageError("--coco and --summary are written at the end, and --watch never ends. Leave it out.")
         if self.outputs.to_stdout and (self.writes_extras or coco or summary):
-            raise UsageError("-o - writes one mask and nothing else. For other files beside it name a folder.")
+            raise UsageError("-o - writes one mask and nothing else. For more files name a folder.")
 
     @property
     def writes_extras(self) -> bool:
-        """Whether files beside the mask are wanted."""
+        """Whether files next to the mask are wanted."""
         masks = self.masks
         return self.outputs.overlay or masks.preview or masks.cutout is not None or masks.polygons or masks.scores
 

@@ -1,1 +1,1 @@
-"""The enhancer: exposure estimation, and restoration of the brightened photo."""
+"""The enhancer: exposure estimation, a prior over exposures, and restoration of the brightened photo."""

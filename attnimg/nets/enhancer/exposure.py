@@ -1,16 +1,16 @@
-"""How far photos are to be brightened, judged from all of each by a small copy.
+"""Exposure estimation: a net predicts a photo's gain map from a thumbnail of the whole photo.
 
-A pixel x in [0, 1] is brightened by the curve
+A pixel x in [0, 1] is brightened with the gain g by the curve
 
-    y = g x / (1 + (g - 1) x)        g >= 1; slope g in the shadows, 0 and 1 stay where they are
+    y = g x / (1 + (g - 1) x)        g >= 1; slope g at 0, fixed points 0 and 1
 
-which is Reinhard's operator (Reinhard et al. 2002, https://doi.org/10.1145/566570.566575) brought back to [0, 1].
+It is Reinhard's operator (Reinhard et al. 2002, https://doi.org/10.1145/566570.566575), rescaled to [0, 1].
 
-`Look` sees the photo squeezed into a small square, its colors and its grain: how much neighboring pixels differ tells
-of noise, and so of the light that there was. It sees it brightened to a medium exposure, as how dark a photo is says
-little of how bright the scene was meant to be. Self-attention lets each part of it know of all others, and a region
-attention decides what the photo's exposure is judged by; it yields a gain per color and place, which goes from that of
-the medium exposure as far up or down as what was attended to says, and a context.
+`ExposureNet` takes a thumbnail of the photo's colors and grain. Grain is the difference of neighboring pixels; it
+indicates noise, and thus how much light there was. The thumbnail is first brightened to a medium exposure, as a photo's
+darkness says little about the intended brightness of the scene. Self-attention exchanges information between all
+positions. A region attention pools the features into a context vector. The output is a gain map per color, relative to
+the gain of the medium exposure, and the context.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from torch.nn import functional as F
 from attnimg import attention
 from attnimg.nets.backbone import Block, conv_norm
 
-MOST_GAIN = 128.0  # 7 stops, which the darkest of LOL take; beyond, little but noise is left of 8 bits
-MEDIUM = 0.5  # mean of the photo that is seen; one that is brighter needs no light
-BISECTIONS = 16  # which leave less than 1/10,000 of brightness
+MOST_GAIN = 128.0  # 7 stops, as the darkest photos of LOL need; with more, 8 bits hold little but noise
+MEDIUM = 0.5  # mean brightness of the medium exposure; brighter photos are not brightened
+BISECTIONS = 16  # leave an error below 1/10,000 in brightness
 
 
 class ExposureEstimate(NamedTuple):
-    """What `look` makes of whole photos.
+    """The exposure estimate of N whole photos.
 
-    log_gain: N x 3 x G x G, natural logarithm of the gain of each color on a grid over the photo. context: N x C.
-    features: N x C x G x G.
+    log_gain: gain map, N x 3 x G x G, natural logarithm of the gain per color on a grid over the photo. context: pooled
+    features, N x C. features: N x C x G x G.
     """
 
     log_gain: Tensor
@@ -43,17 +43,17 @@ class ExposureEstimate(NamedTuple):
     features: Tensor
 
     def rescaled_to(self, small: Tensor, exposure: Tensor | float) -> ExposureEstimate:
-        """Return the same with the gain that leads to an exposure, see `expose`."""
+        """Return the estimate with the gain map scaled to a target exposure, see `rescale_gain`."""
         return self._replace(log_gain=rescale_gain(self.log_gain, small, exposure))
 
 
 class GainHead(nn.Module):
-    """Decides where to brighten and how far, by a change c that follows from the features:
+    """Predicts the gain map from features, by an exposure shift c per color and position:
 
         g = 1 + (g_medium - 1) e^c
 
-    where g_medium is the gain that brings the whole photo to the medium exposure; 1, and so g, where it has that. A
-    recorder takes it for a mechanism; its map says where light is added.
+    g_medium is the gain that brings the whole photo to the medium exposure. It is 1 for brighter photos; then g is 1,
+    too. The head is an attention mechanism for recorders; its map shows where light is added.
     """
 
     positional = True
@@ -70,24 +70,24 @@ class GainHead(nn.Module):
         return self.forward(features, context, medium).exp()
 
     def map(self, features: Tensor, context: Tensor, medium: Tensor) -> Tensor:
-        """Return 1 - 1/g, mean over the colors, N x G x G: 0 where nothing is added, 0.5 where light is doubled."""
+        """Return 1 - 1/g, mean over the colors, N x G x G: 0 where no light is added, 0.5 where it is doubled."""
         return (1 - 1 / self.weights(features, context, medium)).mean(1)
 
     def forward(self, features: Tensor, context: Tensor, medium: Tensor) -> Tensor:
-        """Return the logarithms of the gains, N x 3 x G x G.
+        """Return the log gains, N x 3 x G x G.
 
         features: N x C x G x G. context: N x C. medium: N x 1 x 1 x 1, ln g_medium.
         """
         here = self.here(features)
-        change = here - here.mean((2, 3), keepdim=True) + self.everywhere(context)[..., None, None]
-        return F.softplus(change.float() + medium.expm1().log()).clamp(max=math.log(MOST_GAIN))
+        shift = here - here.mean((2, 3), keepdim=True) + self.everywhere(context)[..., None, None]
+        return F.softplus(shift.float() + medium.expm1().log()).clamp(max=math.log(MOST_GAIN))
 
 
 class ExposureNet(nn.Module):
-    """Judges a photo's exposure from all of it.
+    """Estimates the exposure of photos from thumbnails.
 
-    widths: channels at 1/2, 1/4 and 1/8 of the small copy; the last ones attend. mechanism, heads, blocks: of
-    self-attention. pooling: mechanism that decides what the context is made of.
+    widths: channels at 1/2, 1/4 and 1/8 of the thumbnail's resolution; self-attention runs at 1/8. mechanism, heads,
+    blocks: of self-attention. pooling: mechanism that pools the features into the context.
     """
 
     def __init__(self, widths: Sequence[int], mechanism: str, heads: int, blocks: int, pooling: str) -> None:
@@ -105,11 +105,11 @@ class ExposureNet(nn.Module):
         self.gain = GainHead(inputs)
 
     def forward(self, x: Tensor) -> ExposureEstimate:
-        """x: whole photos squeezed to N x 6 x S x S, colors and grain, in [0, 1]."""
+        """Estimate the exposure of thumbnails N x 6 x S x S, colors and grain in [0, 1]."""
         colors = x[:, :3]
-        some = colors[..., ::2, ::2]  # of the pixels suffice for a mean
+        some = colors[..., ::2, ::2]  # a quarter of the pixels suffices for a mean
         medium = solve_gain(some, MEDIUM)  # (N, 1, 1, 1)
-        spread = (1 + 255 * x).log() / math.log(256)  # which shows the shadows as they were
+        spread = (1 + 255 * x).log() / math.log(256)  # logarithmic scale, which resolves the original shadows
         features = self.blocks(self.stem(torch.cat([brighten(colors, medium.exp()), spread], 1)))  # (N, C, G, G)
         context = self.attention(features).mean((2, 3))  # (N, C)
         return ExposureEstimate(self.gain(features, context, medium), context, features)
@@ -121,10 +121,10 @@ def brighten(x: Tensor, gain: Tensor) -> Tensor:
 
 
 def rescale_gain(log_gain: Tensor, small: Tensor, exposure: Tensor | float) -> Tensor:
-    """Multiply gains so that the photos' mean becomes `exposure`, as nearly as gains from 1 to `MOST_GAIN` can.
+    """Scale gain maps so that the brightened photos have the mean `exposure`, or the nearest that gains allow.
 
-    log_gain: N x 1 or 3 x G x G. small: N x 3 x S x S, the photos' small copies, in [0, 1]. exposure: one for all, or
-    N x 1 x 1 x 1.
+    Gains stay between 1 and `MOST_GAIN`. log_gain: N x 1 or 3 x G x G. small: thumbnails in [0, 1], N x 3 x S x S.
+    exposure: one for all photos, or N x 1 x 1 x 1.
     """
     most = math.log(MOST_GAIN)
     fine = F.interpolate(log_gain, small.shape[2:], mode="bilinear")
@@ -138,5 +138,5 @@ def rescale_gain(log_gain: Tensor, small: Tensor, exposure: Tensor | float) -> T
 
 
 def solve_gain(small: Tensor, exposure: Tensor | float) -> Tensor:
-    """Return ln g, N x 1 x 1 x 1, of the one gain that leads photos to an exposure, see `expose`."""
+    """Return ln g, N x 1 x 1 x 1, of the uniform gain that brings photos to a mean `exposure`, see `rescale_gain`."""
     return rescale_gain(torch.zeros_like(small[:, :1, :1, :1]), small, exposure)

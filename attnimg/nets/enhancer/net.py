@@ -1,16 +1,16 @@
-"""The enhancer: exposure estimation by a thumbnail, a prior over exposures, and restoration of the brightened photo.
+"""The enhancer: exposure estimation from a thumbnail, a prior over exposures, and restoration of the brightened photo.
 
-`ExposureNet` (`exposure.py`) sees a thumbnail of the whole photo, and returns a gain per color and place, and a context
+`ExposureNet` (`exposure.py`) takes a thumbnail of the whole photo, and returns a gain map per color and a context
 vector. `ExposurePrior` (`exposure_prior.py`) predicts a distribution over exposures from the context. `RestorationNet`
-removes noise and color casts from the brightened photo, by a U-net (Ronneberger et al. 2015,
-https://arxiv.org/abs/1505.04597) from a quarter of the resolution downwards (pixel unshuffle, Shi et al. 2016,
+removes noise and color casts from the brightened photo. It is a U-net (Ronneberger et al. 2015,
+https://arxiv.org/abs/1505.04597) at a quarter of the resolution and below (pixel unshuffle, Shi et al. 2016,
 https://arxiv.org/abs/1609.05158), whose channels are modulated by the context (FiLM, Perez et al. 2018,
-https://arxiv.org/abs/1709.07871). It predicts the photo on top of a smoothed copy, which is easier to learn than the
-noise. Its result weighs 1 - 1/g^2 against the brightened photo, so that a photo that needs no light is left alone. It
-sees the whole photo only through the exposure estimate, so that photos can be restored in tiles.
+https://arxiv.org/abs/1709.07871). It predicts a residual to a smoothed copy of the photo, which is easier to learn than
+the noise. Its result has the weight 1 - 1/g^2 against the brightened photo, so photos that need no light stay as they
+are. It sees the whole photo only through the exposure estimate, so photos can be restored in tiles.
 
-The branches are trained separately: exposure and prior on whole photos, restoration on parts of photos that were
-brightened to the mean of the truth. Otherwise it would memorize the exposures of the training photos.
+The branches are trained separately: exposure and prior on whole photos, restoration on crops that were brightened to
+the mean of the reference photo. Otherwise restoration would memorize the exposures of the training photos.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from torch.nn import functional as F
 from attnimg.nets.enhancer.exposure import ExposureEstimate, ExposureNet, brighten
 from attnimg.nets.enhancer.exposure_prior import ExposurePrior
 
-UNSHUFFLE = 4  # most arithmetic happens at a quarter of the resolution and below
+UNSHUFFLE = 4  # the U-net starts at a quarter of the resolution
 LEVELS = 3  # of the U-net
-MULTIPLE = UNSHUFFLE << (LEVELS - 1)  # of the sides that `restore` takes: 16, the deepest level's
+MULTIPLE = UNSHUFFLE << (LEVELS - 1)  # 16: sides of the restoration net's input are multiples, for the deepest level
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class EnhancerConfig:
 
 
 class FiLM(nn.Module):
-    """Scales and shifts channels as a context says (FiLM): channel attention whose gates see the whole photo."""
+    """Scales and shifts channels by a context vector (FiLM): channel attention that depends on the whole photo."""
 
     def __init__(self, context: int, channels: int) -> None:
         super().__init__()
@@ -63,28 +63,28 @@ class FiLM(nn.Module):
         nn.init.zeros_(self.project.bias)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """x: N x C x H x W; context: N x D."""
+        """Modulate x, N x C x H x W, by the context, N x D."""
         scale, shift = self.project(context)[..., None, None].chunk(2, 1)
         return torch.addcmul(x + shift, x, scale)
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions beside a shortcut, without normalisation: batches of dark photos differ too much for it."""
+    """Residual block of two 3x3 convolutions. It has no batch norm, as statistics of dark photos vary too much."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)  # the block starts as its shortcut, so that deep nets train from the start
+        nn.init.zeros_(self.conv2.weight)  # the block starts as the identity, so deep nets train from the first step
 
     def forward(self, x: Tensor) -> Tensor:
-        """N x C x H x W to the same."""
+        """Map N x C x H x W to the same shape."""
         out: Tensor = x + self.conv2(self.conv1(x).relu_())
         return out
 
 
 class Stage(nn.Module):
-    """One resolution of the U-net: modulate, then residual blocks."""
+    """One level of the U-net: modulation, then residual blocks."""
 
     def __init__(self, channels: int, depth: int, context: int) -> None:
         super().__init__()
@@ -92,13 +92,13 @@ class Stage(nn.Module):
         self.blocks = nn.Sequential(*(Residual(channels) for _ in range(depth)))
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """N x C x H x W and N x D to N x C x H x W."""
+        """Map x, N x C x H x W, to the same shape. context: N x D."""
         out: Tensor = self.blocks(self.modulate(x, context))
         return out
 
 
 class RestorationNet(nn.Module):
-    """Brightened photos, or tiles of them, to clean ones."""
+    """Removes noise and color casts from brightened photos, or from tiles of them."""
 
     def __init__(self, config: EnhancerConfig) -> None:
         super().__init__()
@@ -120,9 +120,10 @@ class RestorationNet(nn.Module):
             nn.init.zeros_(start)
 
     def forward(self, bright: Tensor, log_gain: Tensor, features: Tensor, context: Tensor) -> Tensor:
-        """Return photos without noise and casts, N x 3 x H x W, about in [0, 1].
+        """Return restored photos, N x 3 x H x W, about in [0, 1].
 
-        bright: N x 3 x H x W. log_gain: N x 3 x H/4 x W/4. around: the look's features at 1/16. context: N x C.
+        bright: N x 3 x H x W. log_gain: N x 3 x H/4 x W/4. features: of the exposure net, N x C x H/16 x W/16. context:
+        N x C.
         """
         x = F.pixel_unshuffle(bright - 0.5, UNSHUFFLE)  # (N, 48, H/4, W/4)
         x = self.encoder[0](self.stem(torch.cat([x, log_gain], 1)), context)
@@ -140,7 +141,7 @@ class RestorationNet(nn.Module):
 
 
 class EnhancerNet(nn.Module):
-    """Dark photos to bright ones."""
+    """Enhances photos taken in low light."""
 
     Config = EnhancerConfig
 
@@ -156,46 +157,53 @@ class EnhancerNet(nn.Module):
     def forward(
         self, x: Tensor, thumbnails: Tensor, box: Tensor, exposure: Tensor
     ) -> tuple[Tensor, ExposureEstimate, Tensor]:
-        """Look at M whole photos and enhance tiles of the first N of them at a given exposure: for training.
+        """Estimate the exposure of M whole photos, and enhance tiles of the first N at a given exposure, for training.
 
-        x, box: as of `enhance`. thumbnails: as of `Look`. exposure: N x 1 x 1 x 1, the mean that the whole photos are
-        to be brightened to. Returns the tiles, not yet cut to [0, 1], and of all M photos what was seen, and the odds;
-        no gradient flows from the tiles and the odds to `look`.
+        x, box: see `enhance`. thumbnails: M x 6 x S x S, see `ExposureNet`. exposure: N x 1 x 1 x 1, mean that the
+        whole photos are brightened to. Returns the tiles, not clipped to [0, 1], and for all M photos the exposure
+        estimate and the prior's log-probabilities. No gradient flows from tiles and prior to the exposure net.
         """
-        seen = self.exposure(thumbnails)
-        own = ExposureEstimate(*(part[: len(x)].detach() for part in seen))
+        estimate = self.exposure(thumbnails)
+        own = ExposureEstimate(*(part[: len(x)].detach() for part in estimate))
         bright, added = self.enhance(x, own.rescaled_to(thumbnails[: len(x), :3], exposure), box)
-        return bright + added, seen, self.prior(seen.context.detach())
+        return bright + added, estimate, self.prior(estimate.context.detach())
 
-    def enhance(self, x: Tensor, seen: ExposureEstimate, box: Tensor) -> tuple[Tensor, Tensor]:
+    def enhance(self, x: Tensor, estimate: ExposureEstimate, box: Tensor) -> tuple[Tensor, Tensor]:
         """Enhance photos or tiles of them.
 
-        x: N x 3 x H x W in [0, 1], sides multiples of 16. seen: what `look` made of the photos. box: N x 4, where in
-        its photo each tile lies: top, left, bottom, right in [0, 1]. Returns what is brightened, and what is to be
-        added to that (before it is cut to [0, 1]), both N x 3 x H x W.
+        x: N x 3 x H x W in [0, 1], sides multiples of 16. estimate: of the whole photos. box: N x 4, position of each
+        tile in its photo: top, left, bottom, right in [0, 1]. Returns the brightened tiles, and the correction to add
+        to them (before clipping to [0, 1]), both N x 3 x H x W.
         """
+        cells = estimate.log_gain.shape[-1]
         with torch.autocast(x.device.type, enabled=False):  # a rounded gain would show as bands
-            rows, columns = (spline(box[:, i], box[:, i + 2], x.shape[2 + i], seen.log_gain.shape[-1]) for i in (0, 1))
-            gain = resample(seen.log_gain, rows, columns).exp()
+            rows, columns = (spline(box[:, i], box[:, i + 2], x.shape[2 + i], cells) for i in (0, 1))
+            gain = resample(estimate.log_gain, rows, columns).exp()
             bright = brighten(x, gain)
             quarter, sixteenth = ((shrink(rows, n), shrink(columns, n)) for n in (UNSHUFFLE, MULTIPLE))
-            log_gain, around = resample(seen.log_gain, *quarter), resample(seen.features.float(), *sixteenth)
-        clean = self.restore(bright, log_gain, around, seen.context)
+            log_gain, features = resample(estimate.log_gain, *quarter), resample(estimate.features.float(), *sixteenth)
+        clean = self.restore(bright, log_gain, features, estimate.context)
         return bright, (clean.float() - bright) * (1 - gain**-2)
+
+    @staticmethod
+    def example_inputs(size: int) -> tuple[tuple[Tensor, ...], float]:
+        """Return inputs for counting operations, and the number of megapixels in them. size: side of the thumbnail."""
+        photo, whole = torch.zeros(1, 3, 1024, 1024), torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+        return (photo, torch.zeros(1, 6, size, size), whole, torch.tensor(0.5)), photo[0, 0].numel() / 1e6
 
 
 def spline(begin: Tensor, end: Tensor, length: int, cells: int) -> Tensor:
-    """Return the weights of a grid's cells at each pixel of tiles, N x length x cells; rows sum to one.
+    """Return the weights of a grid's cells at each pixel of tiles, N x length x cells. Rows sum to one.
 
-    begin, end: N, where the tile begins and ends along the side of its photo, in [0, 1]. cells: of the grid, along that
-    side. Quadratic B-splines: smooth, so that a coarse grid leaves no creases, and never beyond the cells' values.
+    begin, end: positions of the tile's ends along the side of its photo, in [0, 1], N. cells: number along that side.
+    The weights are quadratic B-splines: they are smooth, so a coarse grid leaves no creases, and never overshoot.
     """
     share = (torch.arange(length, device=begin.device, dtype=begin.dtype) + 0.5) / length  # (length,)
     place = (begin[:, None] + (end - begin)[:, None] * share).clamp(0, 1) * cells - 0.5  # (N, length), in cells
-    distance = (place[..., None] - torch.arange(-1, cells + 1, device=begin.device)).abs()  # a cell more at both ends
+    distance = (place[..., None] - torch.arange(-1, cells + 1, device=begin.device)).abs()  # one more cell at both ends
     weights = torch.where(distance < 0.5, 0.75 - distance**2, 0.5 * (1.5 - distance).clamp(min=0) ** 2)
     inner = weights[..., 1:-1].clone()
-    inner[..., 0] += weights[..., 0]  # the border's value goes on outside
+    inner[..., 0] += weights[..., 0]  # border cells are repeated outside
     inner[..., -1] += weights[..., -1]
     return inner
 
@@ -207,5 +215,5 @@ def shrink(weights: Tensor, factor: int) -> Tensor:
 
 
 def resample(grid: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Return a grid's values, N x C x G x G, at the pixels that the splines were made for, N x C x H x W."""
+    """Interpolate grids, N x C x G x G, by spline weights of rows and columns, to N x C x H x W."""
     return torch.einsum("nhi,ncij,nwj->nchw", rows, grid, columns)

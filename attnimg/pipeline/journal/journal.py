@@ -1,4 +1,4 @@
-"""What a run notes of itself while it goes, if anything."""
+"""The interface of a run's journal, and the journal that keeps nothing."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ Admit = Callable[[Source], Record | Outputs]
 
 
 class JournalFailed(Exception):  # noqa: N818 - the run's failure, not an image's
-    """The journal cannot be written. What is not in it is not done, so the run must end."""
+    """The journal cannot be written. An image without an entry counts as not done, so the run must end."""
 
 
 class Journal:
-    """Notes nothing.
+    """Keeps nothing.
 
-    begun: the outputs that the run announced before it was interrupted, and the paths of their images.
+    begun: outputs that the run announced before it was interrupted, and the paths of their images.
     """
 
     begun: Mapping[str, str] = MappingProxyType({})
 
     def start(self) -> None:
-        """Be ready to write."""
+        """Prepare to write."""
 
     def wrap_admit(self, admit: Admit) -> Admit:
-        """Return what admits sources as `admit` does, notes those that are to be read, and recalls those done.
+        """Wrap `admit`: enter each image that will be read, and return the former record of one that is done.
 
-        It raises the error of a source that has one, which `admit` never sees.
+        The wrapper raises a source's own error instead of calling `admit`.
         """
 
         def admit_found(source: Source) -> Record | Outputs:
@@ -42,14 +42,14 @@ class Journal:
         return admit_found
 
     def is_own_output(self, source: Source) -> bool:
-        """Tell whether a source is a file that the run wrote before it was interrupted, and so none of its inputs."""
+        """Whether a source is a file that the run wrote before it was interrupted, and therefore not an input."""
         return False
 
     def announce(self, path: str, output: Path) -> None:
-        """Note one more file that is to be written for the image `path`."""
+        """Enter one more file that will be written for the image `path`."""
 
     def record_outcome(self, record: Record) -> None:
-        """Note what came of an image; in input order."""
+        """Enter the record of an image; in input order."""
 
     def end(self, tally: Tally) -> None:
-        """Note that the run is over."""
+        """Enter the end of the run."""

@@ -1,4 +1,4 @@
-"""The lines of a journal: how they are written, and what can be told from them alone."""
+"""The lines of a journal: encode and write them, and read the first one."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from attnimg.errors import UsageError
 from attnimg.files.state import FileStamp, fingerprint
 from attnimg.records import Done, Failed, Record, Skipped
 
-_BEGIN = b'{"event": "run"'  # of every journal
+_BEGIN = b'{"event": "run"'  # the first bytes of every journal
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """Return what describes the run of a journal. UsageError: it is none."""
-    if is_unbegun(path):
-        raise UsageError(f"{path} holds no run yet: it was stopped before it began. Give its command once more.")
+    """Return the description of a journal's run. UsageError: the file is not a journal."""
+    if has_not_begun(path):
+        raise UsageError(f"{path} holds no run yet: it was stopped before it began. Run the original command again.")
     try:
         with path.open("rb") as file:
             run = json.loads(file.readline())
@@ -30,55 +30,55 @@ def read_run(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} cannot be read: {error.strerror}. Name the file that --report wrote.") from error
     except (ValueError, KeyError, TypeError):
         pass
-    raise UsageError(f"{path} is no report of a run. Name the file that --report wrote.")
+    raise UsageError(f"{path} is not the report of a run. Name the file that --report wrote.")
 
 
-def is_unbegun(path: Path) -> bool:
-    """Tell whether a file is what a run leaves that was killed, or had no room, before its first line was whole."""
+def has_not_begun(path: Path) -> bool:
+    """Whether a file was left by a run that was killed, or had a full disk, before its first line was complete."""
     try:
-        if not path.is_file():  # a pipe would be waited for
+        if not path.is_file():  # opening a pipe would wait for its writer
             return False
         with path.open("rb") as file:
             line = file.readline()
     except OSError:
         return False
-    head = line.rstrip(b"\0")[: len(_BEGIN)]  # zeros are what file systems leave when the power fails
+    head = line.rstrip(b"\0")[: len(_BEGIN)]  # file systems leave zeros after a power failure
     return not line.endswith(b"\n") and _BEGIN.startswith(head)
 
 
-def describe(record: Record, stamp: FileStamp | None) -> dict[str, Any]:
-    """Return what a line says of what came of an image, but for its time."""
+def describe_outcome(record: Record, stamp: FileStamp | None) -> dict[str, Any]:
+    """Return the line of an image's record, without its time. stamp: of the input."""
     outcome: dict[str, Any] = {"path": record.path, "input": stamp and asdict(stamp), "record": record.to_dict()}
     match record:
         case Failed(taken=None):
             return {"event": "failed", **outcome}
-        case Failed(taken=output):  # which a resumed run must not replace either
+        case Failed(taken=output):  # a resumed run must not replace it either
             return {"event": "failed", **outcome, "taken": output}
         case Skipped():
             return {"event": "skipped", **outcome}
         case Done():
             return {"event": "done", **outcome, "files": [fingerprint(path) for path in record.written_files()]}
         case _:
-            raise TypeError(f"{type(record).__name__} is no outcome of a run")
+            raise TypeError(f"{type(record).__name__} is not an outcome of a run")
 
 
-def encode(line: Mapping[str, Any]) -> bytes:
-    """Return a line's bytes."""
+def encode_line(line: Mapping[str, Any]) -> bytes:
+    """Return a line as bytes: JSON in ASCII, with its newline."""
     return json.dumps(line, allow_nan=False).encode("ascii") + b"\n"
 
 
 def write_whole(file: FileIO, data: bytes) -> None:
-    """Write all of it, in as many pieces as the system takes. OSError: it takes no more."""
+    """Write all bytes; one call of the system may take only a part. OSError: the device is full, for example."""
     rest = memoryview(data)
     while rest:
         rest = rest[file.write(rest) :]
 
 
-def to_plain(line: Mapping[str, Any]) -> Any:
-    """Return a line as it is when it is read back."""
+def as_json(line: Mapping[str, Any]) -> Any:
+    """Return a line as reading it back would: lists for tuples, dictionaries for dataclasses."""
     return json.loads(json.dumps(line, default=asdict))
 
 
 def now() -> str:
-    """Return the time, as lines tell it."""
+    """Return the current time in UTC, in ISO 8601 with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,4 +1,4 @@
-"""Whole photos of any size, decoded once into one file on disk that the operating system pages in and out."""
+"""Whole photos of any size, decoded once into one memory-mapped file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SAY_EVERY = 500  # photos; some seconds
 
 
 class Photos:
-    """A sequence of photos, H x W x channels uint8 each, that lie behind one another in a memory-mapped file."""
+    """A sequence of photos, H x W x channels uint8 each, stored one after another in a memory-mapped file."""
 
     def __init__(self, path: Path, sizes: Sequence[Sequence[int]], channels: int = 3) -> None:
         self._pixels = np.memmap(path, np.uint8, "r") if sizes else np.empty(0, np.uint8)
@@ -40,15 +40,15 @@ class Photos:
 def cache_photos(
     files: Sequence[str], folder: Path, *, workers: int = 2, say: Callable[[str], None] = lambda line: None
 ) -> Photos:
-    """Decode photos to 8 bits into `folder`, where a resumed run finds them.
+    """Decode photos to 8 bits into a file in `folder`, or return those that an earlier run decoded there.
 
-    UsageError: some cannot be read; it names them.
+    UsageError: some cannot be read; the message names them.
     """
 
     def read(example: tuple[str, ...]) -> NDArray[np.uint8]:
         return to_uint8(read_photo(example[0]).pixels)
 
-    return _keep([(file,) for file in files], read, folder, "photos", 3, workers, say)
+    return _cache([(file,) for file in files], read, folder, "photos", 3, workers, say)
 
 
 def cache_masked(
@@ -59,19 +59,19 @@ def cache_masked(
     workers: int = 2,
     say: Callable[[str], None] = lambda line: None,
 ) -> Photos:
-    """Decode photos with their masks, as `keep_photos` does: red, green, blue, and class id or `masks.VOID`.
+    """Decode photos with their masks, as `cache_photos` does: red, green, blue, and class id or `VOID`.
 
-    UsageError: as `masks.read_masked`; all files that cannot be used are named.
+    UsageError: as of `masks.read_masked`; the message names all files that cannot be used.
     """
 
     def read(example: tuple[str, ...]) -> NDArray[np.uint8]:
         photo, mask = read_masked((example[0], example[1]), table)
         return np.dstack([to_uint8(photo), mask])
 
-    return _keep(files, read, folder, f"masked-{len(table.classes)}-{table.void}", 4, workers, say)
+    return _cache(files, read, folder, f"masked-{len(table.classes)}-{table.void}", 4, workers, say)
 
 
-def _keep(
+def _cache(
     examples: Sequence[tuple[str, ...]],
     read: Callable[[tuple[str, ...]], NDArray[np.uint8]],
     folder: Path,
@@ -84,7 +84,7 @@ def _keep(
     index = path.with_suffix(".json")
     if not index.is_file():
         sizes: list[tuple[int, ...]] = []
-        with replacing(path) as partial, partial.open("wb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             for pixels in read_all(examples, read, workers=workers):
                 sizes.append(pixels.shape[:2])
                 file.write(pixels.data)

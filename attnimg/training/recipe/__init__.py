@@ -1,7 +1,7 @@
-"""Recipes: all that decides a training run, as frozen dataclasses read from one TOML file.
+"""Recipes: all settings of a training run, as frozen dataclasses read from one TOML file.
 
-Each task's recipe is a file that adds to `common.py`. The TOML files that made the shipped weights lie in
-`recipes/<task>/`; a run writes its own, with every value, into its folder.
+Each task's recipe adds to the one in `common.py`. The shipped TOML files are in `recipes/<task>/`. A run writes its
+recipe, with every value, into its folder.
 """
 
 from __future__ import annotations

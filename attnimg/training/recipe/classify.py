@@ -1,4 +1,4 @@
-"""What decides a run of a classifier."""
+"""Recipes of classifiers."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import ClassVar
 from attnimg.nets.classifier import ClassifierConfig
 from attnimg.training.recipe.common import Recipe
 
-POOLINGS = ("region", "spatial", "none")  # what can be drawn over an image, or nothing
+POOLINGS = ("region", "spatial", "none")  # mechanisms whose map can be drawn over an image, or none
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What happens to training images on the device, by Kornia. Zero turns a step off.
+    """Augmentation of training images on the device, by Kornia. Zero turns a step off.
 
-    crop: smallest share of the area that a random resized crop keeps. flip: probability. rotation: degrees. shift:
-    share of the side. color: strength of brightness, contrast and saturation jitter. erase: probability of a random
-    erasing. mixup, cutmix: share of the batches that are mixed so (Zhang et al. 2018, Yun et al. 2019), in shares
-    drawn uniformly.
+    crop: smallest share of the area that a random resized crop keeps. flip: probability. rotation: most degrees. shift:
+    most, as a share of the side. color: strength of brightness, contrast and saturation jitter. erase: probability of
+    a random erasing. mixup, cutmix: shares of the batches that are mixed in these ways (Zhang et al. 2018, Yun et al.
+    2019), with shares drawn uniformly.
     """
 
     crop: float = 0.35
@@ -35,8 +35,8 @@ class Augmentation:
 class ClassifyRecipe(Recipe):
     """A run of a classifier.
 
-    label_smoothing: share of the target that is spread over all classes. balance: how far the loss is weighted towards
-    rare classes, 0 (not) to 1 (by inverse frequency).
+    label_smoothing: share of the target that is spread over all classes. balance: exponent of the classes' inverse
+    frequency as their weight in the loss, 0 to 1.
     """
 
     task: ClassVar[str] = "classify"
@@ -47,7 +47,7 @@ class ClassifyRecipe(Recipe):
     balance: float = 0.0
 
     def rules(self) -> dict[str, bool]:
-        """Return what must hold, as sentences, and whether it does."""
+        """Return conditions, as sentences, and whether each holds."""
         return super().rules() | {
             "balance must be between 0 and 1": 0 <= self.balance <= 1,
             "mixup and cutmix must not sum to more than 1": self.augmentation.mixup + self.augmentation.cutmix <= 1,

@@ -1,4 +1,4 @@
-"""What decides a run of any task."""
+"""Recipes of all tasks: the settings that they share."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ OPTIMIZERS = ("sgd", "adamw")
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides a run of any task.
+    """The settings of a training run.
 
-    size: side of the net's input in pixels. start_size: side at the first epoch, growing to `size` until the share
+    size: side of the net's input in pixels. start_size: side in the first epoch; it grows to `size` until the share
     `grow_until` of the run (progressive resizing). batch_size: images per step over all devices. optimizer: sgd
-    (Nesterov momentum) or adamw. learning_rate: the peak, reached after `warmup` (share of the run), then cosine to
-    zero. weight_decay: of matrices and kernels only. clip_gradient: its largest norm (0: any). ema: decay of the
-    averaged weights, which are what is validated and kept. patience: epochs without a better score before the run
-    stops (0: never). precision: fp32, bf16 or fp16.
+    (Nesterov momentum) or adamw. learning_rate: the peak, reached after the share `warmup` of the run, followed by a
+    cosine to zero. weight_decay: of matrices and kernels only. clip_gradient: largest norm (0: unlimited). ema: decay
+    of the averaged weights, which are validated and kept. patience: epochs without a better score after which the run
+    stops (0: never). precision: auto, fp32, bf16 or fp16.
     """
 
     task: ClassVar[str]
@@ -46,7 +46,7 @@ class Recipe:
             raise ValueError("; ".join(broken))
 
     def rules(self) -> dict[str, bool]:
-        """Return what must hold, as sentences, and whether it does."""
+        """Return conditions, as sentences, and whether each holds."""
         return {
             "epochs must be at least 1": self.epochs >= 1,
             "batch_size must be at least 1": self.batch_size >= 1,

@@ -1,4 +1,4 @@
-"""What decides a run of an enhancer."""
+"""Recipes of enhancers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ BRANCHES = ("exposure", "prior", "restore")
 
 @dataclass(frozen=True)
 class LowLight:
-    """How ordinary photos are darkened (`training.low_light`), each value drawn between its bounds.
+    """Parameters of simulated low light (`training.low_light`). Values are drawn between their bounds for each photo.
 
-    exposure: share of the light that is left, drawn evenly in stops. uneven: how far it differs over the photo, in
-    stops to either side. cast: greatest change of a channel, in stops.
-    gamma: exponent of the tone curve. shot, read: standard deviation of the photons' and of the sensor's noise, at full
-    and at no light; drawn evenly in stops.
+    exposure: share of the light that is left, drawn evenly in stops. uneven: most stops by which it differs over the
+    photo, to either side. cast: largest change of a channel, in stops. gamma: exponent of the tone curve. shot, read:
+    standard deviations of the photons' noise at full light and of the sensor's noise, drawn evenly in stops.
     """
 
     exposure: tuple[float, float] = (0.01, 0.5)
@@ -33,15 +32,16 @@ class LowLight:
 class EnhanceRecipe(Recipe):
     """A run of an enhancer.
 
-    trainable: branches of the net that are trained; the others keep the weights of the model to start from (without
-    one, all are trained). `prior` needs a trained `exposure`, which takes far less time than `restore`. size,
-    start_size: side of the crops, multiples of 16. crops: from each photo per epoch. min_crop_share: smallest share of
-    a photo's sides that serves as a whole photo. exposure_only_samples: extra thumbnails per crop for the exposure
-    branches: cheap, and they need many. exposure_jitter: most stops by which dark photos are made brighter or darker.
-    cast_jitter: most stops by which each of their colors changes besides. identity_share: share of examples in normal
-    light that are to stay as they are. synthetic_share: share of such photos that are darkened. ssim, psnr,
-    exposure_loss_weight, prior_loss_weight: weights, beside 1 for Charbonnier, of the losses 1 - SSIM, lg of the
-    squared error, brightness error of the whole photo before restoration, and cross-entropy of its exposure.
+    trainable: branches of the net that are trained; the others keep the weights of the model that the run starts from
+    (without one, all are trained). `prior` needs a trained `exposure`, which takes far less time than `restore`. size,
+    start_size: side of the crops, multiples of 16. crops: number from each photo per epoch. min_crop_share: smallest
+    share of a photo's sides that serves as a whole photo. exposure_only_samples: extra thumbnails per crop for the
+    exposure branches; they are cheap, and many are needed. exposure_jitter: most stops by which dark photos are made
+    brighter or darker. cast_jitter: most stops by which each of their colors changes in addition. identity_share:
+    share of the examples that are photos in normal light, with themselves as targets. synthetic_share: share of the
+    examples that are photos in normal light, darkened. ssim, psnr, exposure_loss_weight, prior_loss_weight: weights of
+    four losses, added to Charbonnier's with weight 1: 1 - SSIM, lg of the squared error, brightness error of the whole
+    photo before restoration, cross-entropy of its exposure.
     """
 
     task: ClassVar[str] = "enhance"
@@ -71,7 +71,7 @@ class EnhanceRecipe(Recipe):
     prior_loss_weight: float = 0.05
 
     def rules(self) -> dict[str, bool]:
-        """Return what must hold, as sentences, and whether it does."""
+        """Return conditions, as sentences, and whether each holds."""
         return super().rules() | {
             f"sizes must be multiples of {MULTIPLE}": self.size % MULTIPLE == self.start_size % MULTIPLE == 0,
             f"trainable must name {' or '.join(BRANCHES)}": set() < set(self.trainable) <= set(BRANCHES),

@@ -1,4 +1,4 @@
-"""Recipes as TOML files: those that ship are read by name, the user's by path, and a run writes its own."""
+"""Recipes as TOML files: shipped ones are read by name, others by path, and a run writes its own."""
 
 from __future__ import annotations
 
@@ -18,20 +18,23 @@ Kind = TypeVar("Kind", bound=Recipe)
 
 
 def load_recipe(name_or_path: str, kind: type[Kind], **overrides: Any) -> Kind:
-    """Read a shipped recipe by name or a TOML file by path; overrides replace top-level values that are not None."""
+    """Read a shipped recipe by name or a TOML file by path. overrides: new top-level values; None changes nothing.
+
+    UsageError: there is no such recipe, or a value is wrong.
+    """
     shipped = RECIPES / kind.task
     path = shipped / f"{name_or_path}.toml"
     path = path if path.is_file() else Path(name_or_path)
     if not path.is_file():
         names = ", ".join(sorted(p.stem for p in shipped.glob("*.toml")))
-        raise UsageError(f"There is no recipe {name_or_path!r}. Give a TOML file or one of: {names}.")
+        raise UsageError(f"There is no recipe {name_or_path!r}. Name a TOML file or one of: {names}.")
     try:
         values = tomllib.loads(path.read_text())
         recipe: Kind = build_config({"name": path.stem, **values}, kind)
     except (tomllib.TOMLDecodeError, TypeError, ValueError) as error:
-        raise UsageError(f"{path} is not a recipe: {error}.") from error
+        raise UsageError(f"{path} is not a valid recipe: {error}.") from error
     changes = {k: v for k, v in overrides.items() if v is not None}
-    if "size" in changes:  # it grows to that, and never shrinks
+    if "size" in changes:  # crops grow to that size, and never shrink
         changes = {"start_size": min(recipe.start_size, changes["size"]), **changes}
     try:
         return dataclasses.replace(recipe, **changes)
@@ -40,7 +43,7 @@ def load_recipe(name_or_path: str, kind: type[Kind], **overrides: Any) -> Kind:
 
 
 def dump_toml(recipe: Any, section: str = "") -> str:
-    """Write a dataclass as TOML, its nested dataclasses as tables."""
+    """Return a dataclass as TOML, with its nested dataclasses as tables."""
     values = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe)}
     plain = {k: v for k, v in values.items() if not dataclasses.is_dataclass(v)}
     lines = [f"[{section}]"] if section else []

@@ -1,4 +1,4 @@
-"""What decides a run of a segmenter."""
+"""Recipes of segmenters."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import ClassVar
 from attnimg.nets.segmenter import SegmenterConfig
 from attnimg.training.recipe.common import Recipe
 
-FOCUSES = ("gate", "region", "spatial", "none")  # what can be drawn over a photo, or nothing
+FOCUSES = ("gate", "region", "spatial", "none")  # mechanisms whose map can be drawn over a photo, or none
 
 
 @dataclass(frozen=True)
 class SceneAugmentation:
-    """What happens to training photos and their masks alike, on the device. Zero turns a step off.
+    """Augmentation of training photos together with their masks, on the device. Zero turns a step off.
 
-    scale: bounds of how many times larger a photo is seen than it is, drawn evenly in octaves. flip: probability.
-    color, hue: strength of brightness, contrast and saturation jitter, and of hue's (at most 0.5).
+    scale: bounds of the factor by which a photo is enlarged, drawn evenly in octaves. flip: probability. color:
+    strength of brightness, contrast and saturation jitter. hue: strength of hue jitter, at most 0.5.
     """
 
     scale: tuple[float, float] = (0.5, 2.0)
@@ -29,9 +29,9 @@ class SceneAugmentation:
 class SegmentRecipe(Recipe):
     """A run of a segmenter.
 
-    size, start_size: side of the crops, multiples of 16. crops: from each photo per epoch. balance: how far the loss is
-    weighted towards rare classes, 0 (not) to 1 (by median frequency). lovasz, auxiliary: weights, beside the
-    cross-entropy's of 1, of the Lovász-softmax loss and of the cross-entropy of logits made from the context alone.
+    size, start_size: side of the crops, multiples of 16. crops: number from each photo per epoch. balance: exponent of
+    the classes' median frequency weights in the loss, 0 to 1. lovasz, auxiliary: weights of two losses, added to the
+    cross-entropy with weight 1: Lovász-softmax, and the cross-entropy of logits computed from the context alone.
     """
 
     task: ClassVar[str] = "segment"
@@ -53,7 +53,7 @@ class SegmentRecipe(Recipe):
     auxiliary: float = 0.4
 
     def rules(self) -> dict[str, bool]:
-        """Return what must hold, as sentences, and whether it does."""
+        """Return conditions, as sentences, and whether each holds."""
         low, high = self.augmentation.scale
         return super().rules() | {
             "sizes must be multiples of 16": self.size % 16 == self.start_size % 16 == 0,

@@ -1,1 +1,1 @@
-"""What each task adds to the training loop."""
+"""The tasks of the training loop, and their trainers."""

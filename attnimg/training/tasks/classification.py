@@ -1,4 +1,4 @@
-"""Classification as the loop sees it: packed squares, Kornia augmentation, cross-entropy, validation."""
+"""Classification as a task of the training loop: augmentation, cross-entropy, validation."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ VALIDATION_BATCH = 250
 class Classification:
     """Training and validation images with their classes.
 
-    pixels: N x S x S x 3 uint8. classes: N indices. Rare classes weigh more by the recipe's `balance`:
-    weight_c ~ (N / N_c) ** balance, scaled so that the mean over the examples is one.
+    train, validation: pixels N x S x S x 3 uint8, and N class indices. Class c has the weight (N / N_c) ** balance,
+    scaled so that the mean over the examples is one.
     """
 
     score = "top1"
@@ -47,7 +47,7 @@ class Classification:
 
     def batch(self, indices: list[int], device: torch.device) -> tuple[Tensor, ...]:
         """Return N x S x S x 3 uint8 pixels and N classes on the device."""
-        ascending = sorted(indices)  # as they lie on the disk
+        ascending = sorted(indices)  # in the order of the disk
         return torch.from_numpy(self.pixels[ascending]).to(device, non_blocking=True), self.classes[ascending].to(
             device
         )
@@ -71,7 +71,7 @@ class Classification:
         return F.cross_entropy(logits, classes, reduction="none", label_smoothing=smooth) * weights
 
     def validate(self, net: nn.Module, device: torch.device) -> Iterator[tuple[str, float]]:
-        """Yield the measures on the validation images."""
+        """Yield the measures of a net on the validation images."""
         metrics = ClassificationMetrics(self.recipe.net.classes)
         for logits, targets in self.logits(net, device):
             metrics.update(logits, targets)

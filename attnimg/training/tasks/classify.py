@@ -1,4 +1,4 @@
-"""Training a classifier: from folders of images to a header."""
+"""Training of classifiers: data set, net and header."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from attnimg.training.trainer import Start
 
 @dataclass(frozen=True)
 class ClassParts:
-    """The classes, and the images of both parts."""
+    """The classes, and the images of the training and validation parts."""
 
     classes: tuple[ClassName, ...]
     train: Examples
@@ -44,7 +44,7 @@ class ClassParts:
 
 
 class ClassifierTrainer:
-    """As of `trainer.Trainer`. The data set is that of `datasets.classes`."""
+    """As of `trainer.Trainer`, for data sets of `datasets.classes`."""
 
     task = "classify"
     recipe = ClassifyRecipe
@@ -65,7 +65,7 @@ class ClassifierTrainer:
         return ClassParts(classes, *split(train, HELD_OUT, recipe.seed))
 
     def adapt(self, recipe: ClassifyRecipe, parts: ClassParts, start: Start | None, options: Options) -> ClassifyRecipe:
-        """Take the net of the model that the run starts from, with the data set's classes."""
+        """Use the net of the model that the run starts from, with the data set's classes."""
         net = recipe.net if start is None else read_architecture(start[0]["architecture"])
         return dataclasses.replace(recipe, net=dataclasses.replace(net, classes=len(parts.classes)))
 
@@ -80,18 +80,18 @@ class ClassifierTrainer:
     def build(
         self, recipe: ClassifyRecipe, parts: ClassParts, decoded: list[Pixels], start: Start | None, run: Run
     ) -> tuple[nn.Module, Task]:
-        """Build the net; a model to start from gives the weights but for the logits, and the normalization."""
+        """Build the net. A model to start from gives all weights except those of the logits, and the normalization."""
         net = build_net(describe(recipe.net))
         preprocessing = Preprocessing("square", recipe.size, *NORMALIZATION)
         if start is not None:
-            began = Preprocessing.of(start[0], "square")
-            preprocessing = dataclasses.replace(began, size=recipe.size)
+            initial = Preprocessing.of(start[0], "square")
+            preprocessing = dataclasses.replace(initial, size=recipe.size)
             net.load_state_dict({n: t for n, t in start[1].items() if not n.startswith("logits.")}, strict=False)
         train, validation = ((p, e.classes) for p, e in zip(decoded, (parts.train, parts.validation), strict=True))
         return net, Classification(recipe, train, validation, preprocessing)
 
     def kept(self, trained: nn.Module) -> nn.Module:
-        """Keep all of the net."""
+        """Return the whole net."""
         return trained
 
     def header(

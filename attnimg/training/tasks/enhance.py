@@ -1,4 +1,4 @@
-"""Training an enhancer: from pairs of photos, or ordinary photos alone, to a header."""
+"""Training of enhancers: data set, net and header."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from attnimg.training.trainer import Start
 
 @dataclass(frozen=True)
 class PairParts:
-    """The photos of both parts."""
+    """The photos of the training and validation parts."""
 
     train: Pairs
     validation: Pairs
@@ -40,7 +40,7 @@ class PairParts:
 
 
 class EnhancerTrainer:
-    """As of `trainer.Trainer`. The data set is that of `datasets.pairs`."""
+    """As of `trainer.Trainer`, for data sets of `datasets.pairs`."""
 
     task = "enhance"
     recipe = EnhanceRecipe
@@ -53,8 +53,8 @@ class EnhancerTrainer:
     def find(self, recipe: EnhanceRecipe, data: Path, options: Options, extras: dict[str, Any]) -> PairParts:
         """Find the pairs.
 
-        extras: `synthesize`, whether photos without a partner are darkened; then, without DATA/val and --val, a seeded
-        tenth of the photos validates.
+        extras: `synthesize`, whether photos without a partner are darkened. In that case, without DATA/val and --val, a
+        seeded tenth of the photos is for validation.
         """
         synthesize = bool(extras.get("synthesize"))
         train = find_pairs(data / "train", all_paired=not synthesize)
@@ -64,22 +64,24 @@ class EnhancerTrainer:
         return PairParts(train, find_pairs(part, all_paired=not synthesize))
 
     def adapt(self, recipe: EnhanceRecipe, parts: PairParts, start: Start | None, options: Options) -> EnhanceRecipe:
-        """Take the net of the model that the run starts from; without one, train all branches."""
+        """Use the net of the model that the run starts from; without one, train all branches."""
         if start is not None:
             return dataclasses.replace(recipe, net=read_architecture(start[0]["architecture"]))
         if options.resume or "exposure" in recipe.trainable:
             return recipe
-        options.say("Without --from, all branches are trained. Train exposure and prior first: night-exposure.")
+        options.say(
+            "Without --from, all branches are trained. Exposure and prior are better trained first: night-exposure."
+        )
         return dataclasses.replace(recipe, trainable=BRANCHES)
 
     def decode(self, recipe: EnhanceRecipe, parts: PairParts, run: Run) -> list[PhotoPairs]:
-        """Decode the photos of both parts. UsageError: those of a pair differ in size."""
+        """Decode the photos of both parts. UsageError: the photos of a pair differ in size."""
         return [_decode(part, run) for part in (parts.train, parts.validation)]
 
     def build(
         self, recipe: EnhanceRecipe, parts: PairParts, decoded: list[PhotoPairs], start: Start | None, run: Run
     ) -> tuple[nn.Module, Task]:
-        """Build the net; branches that are not trained are frozen."""
+        """Build the net and freeze the branches that are not trained."""
         net = build_net(describe(recipe.net))
         if start is not None:
             net.load_state_dict(start[1])
@@ -88,7 +90,7 @@ class EnhancerTrainer:
         return net, Enhancement(recipe, *decoded)
 
     def kept(self, trained: nn.Module) -> nn.Module:
-        """Keep all of the net."""
+        """Return the whole net."""
         return trained
 
     def header(self, trained: nn.Module, task: Enhancement, parts: PairParts, device: torch.device) -> dict[str, Any]:

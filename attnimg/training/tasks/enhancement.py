@@ -1,4 +1,4 @@
-"""Enhancement as the loop's task: crops and whole photos, augmentation, losses, validation."""
+"""Enhancement as a task of the training loop: crops, thumbnails, augmentation, losses, validation."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from attnimg.training.low_light import simulate_low_light
 from attnimg.training.recipe import EnhanceRecipe
 
 EPSILON = 1e-3  # of the Charbonnier loss: quadratic below a quarter of an 8-bit step
-FLOOR = 3e-4  # mean squared error (35 dB) below which little is gained
+FLOOR = 3e-4  # mean squared error, 35 dB; lower errors count little
 BRIGHTNESS_GRID = 16  # cells along a side in which the brightness of the whole photo is compared
 
 
@@ -50,10 +50,7 @@ class PhotoPairs:
 
 
 class Enhancement:
-    """Training and validation pairs, as the loop's task.
-
-    UsageError: a photo is smaller than the crops.
-    """
+    """Training and validation pairs. UsageError: a photo is smaller than the crops."""
 
     def __init__(self, recipe: EnhanceRecipe, train: PhotoPairs, validation: PhotoPairs) -> None:
         self.recipe, self.train, self.validation = recipe, train, validation
@@ -103,7 +100,7 @@ class Enhancement:
         return given[crop], wanted[crop], box
 
     def _draw_window(self, size: tuple[int, int]) -> tuple[slice, slice]:
-        """Draw the part of a photo that serves as a whole one, as there are few photos."""
+        """Draw the part of a photo that serves as a whole one: there are few photos."""
         share = float(self.recipe.min_crop_share + (1 - self.recipe.min_crop_share) * torch.rand(()))
         sides = [max(self.recipe.size, round(share * side)) for side in size]
         starts = [int(torch.randint(side - part + 1, ())) for side, part in zip(size, sides, strict=True)]
@@ -159,7 +156,7 @@ class Enhancement:
 
     @staticmethod
     def _exposure_loss(estimate: ExposureEstimate, whole: Tensor, wanted: Tensor) -> Tensor:
-        """Compare the brightness of whole photos before restoration, cell by cell: crops do not show it."""
+        """Return the brightness error of whole photos before restoration, cell by cell; crops do not show it."""
         gain = F.interpolate(estimate.log_gain, whole.shape[2:], mode="bilinear").exp()
         return log_error(F.adaptive_avg_pool2d(brighten(whole, gain), BRIGHTNESS_GRID), wanted)
 
@@ -175,7 +172,7 @@ class Enhancement:
         for i, partner in enumerate(self.validation.partner):
             truth = self.validation.normal[i]
             if partner is None:
-                torch.manual_seed(i)  # each with its own darkness, the same in every epoch
+                torch.manual_seed(i)  # the same darkness in every epoch, another for each photo
             low = self._darken(truth, device) if partner is None else self.validation.low[partner]
             output = predictor(low)
             metrics.update(output, truth)
@@ -185,15 +182,15 @@ class Enhancement:
 
 
 def charbonnier(x: Tensor, y: Tensor) -> Tensor:
-    """Mean of sqrt((x - y)^2 + eps^2), a smooth L1 (Charbonnier et al. 1994)."""
+    """Return the mean of sqrt((x - y)^2 + eps^2), a smooth L1 (Charbonnier et al. 1994)."""
     return ((x - y).square() + EPSILON**2).sqrt().mean()
 
 
 def log_error(x: Tensor, y: Tensor) -> Tensor:
-    """Mean over photos of lg(1 + MSE / floor) / 10: above the floor, a hundredth for each dB of PSNR.
+    """Return the mean over photos of lg(1 + MSE / floor) / 10: above the floor, a hundredth for each dB of PSNR.
 
-    How bright a scene was meant to be cannot be known for sure. This loss prefers being right on most photos to being
-    half wrong on all; its likes are used for PSNR by Chen et al. 2021, https://arxiv.org/abs/2105.06086.
+    The intended brightness of a scene is uncertain. This loss prefers small errors on most photos to medium errors on
+    all. Chen et al. 2021 use a similar one for PSNR, https://arxiv.org/abs/2105.06086.
     """
     error = (x - y).square().mean((1, 2, 3))
     return (1 + error / FLOOR).log10().mean() / 10

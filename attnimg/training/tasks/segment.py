@@ -1,4 +1,4 @@
-"""Training a segmenter: from photos and masks to a header."""
+"""Training of segmenters: data set, net and header."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -30,7 +31,7 @@ Masked = list[tuple[str, str]]
 
 @dataclass(frozen=True)
 class MaskParts:
-    """The classes, and the photos with their masks of both parts."""
+    """The classes, and the photos with their masks of the training and validation parts."""
 
     table: ClassTable
     train: Masked
@@ -47,7 +48,7 @@ class MaskParts:
 
 
 class SegmenterTrainer:
-    """As of `trainer.Trainer`. The data set is that of `datasets.masks`."""
+    """As of `trainer.Trainer`, for data sets of `datasets.masks`."""
 
     task = "segment"
     recipe = SegmentRecipe
@@ -63,7 +64,7 @@ class SegmenterTrainer:
         return MaskParts(table, train, find_masked(options.validation or data / "val"))
 
     def adapt(self, recipe: SegmentRecipe, parts: MaskParts, start: Start | None, options: Options) -> SegmentRecipe:
-        """Take the net of a segmenter that the run starts from, with the data set's classes."""
+        """Use the net of a segmenter that the run starts from, with the data set's classes."""
         net = recipe.net
         if start is not None and start[0]["task"] == "segment":
             net = read_architecture(start[0]["architecture"])
@@ -78,20 +79,21 @@ class SegmenterTrainer:
     def build(
         self, recipe: SegmentRecipe, parts: MaskParts, decoded: list[Photos], start: Start | None, run: Run
     ) -> tuple[nn.Module, Task]:
-        """Build the net; a model to start from gives weights that fit, and the normalization."""
+        """Build the net. A model to start from gives the weights that fit, and the normalization."""
         net = SegmenterNet(recipe.net)
         mean, std = NORMALIZATION
         if start is not None:
-            began = Preprocessing.of(start[0], "shortest", "square")
-            mean, std = began.mean or mean, began.std or std
+            initial = Preprocessing.of(start[0], "shortest", "square")
+            mean, std = initial.mean or mean, initial.std or std
             run.options.say(take_weights(net, *start, parts.table))
-        shortest = find_shortest(decoded[0])
+        # Photos are predicted at the median size of those in training.
+        shortest = int(np.median([min(size) for size in decoded[0].sizes]))
         preprocessing = Preprocessing("shortest", shortest, mean, std)
         task = Segmentation(recipe, decoded[0], decoded[1], parts.table, preprocessing)
         return Supervised(net), task
 
     def kept(self, trained: nn.Module) -> nn.Module:
-        """Leave out the auxiliary logits."""
+        """Return the net without the auxiliary logits."""
         return cast(Supervised, trained).net
 
     def header(self, trained: nn.Module, task: Segmentation, parts: MaskParts, device: torch.device) -> dict[str, Any]:
@@ -106,10 +108,11 @@ class SegmenterTrainer:
 
 
 def take_weights(net: nn.Module, header: Mapping[str, Any], tensors: Mapping[str, Tensor], table: ClassTable) -> str:
-    """Give a net the weights of a model, and return a line that says which.
+    """Load weights of a model into a net, and return a line that names them.
 
-    A segmenter gives all weights, except those of the logits if the classes differ. A classifier gives its backbone's
-    up to the first that does not fit: deeper ones were learned on other features. UsageError: nothing fits.
+    From a segmenter all weights are loaded, except those of the logits if the classes differ. From a classifier those
+    of the backbone are loaded, up to the first that does not fit: deeper ones were learned on other features.
+    UsageError: none fits.
     """
     own = net.state_dict()
     if header["task"] == "segment":
@@ -120,17 +123,10 @@ def take_weights(net: nn.Module, header: Mapping[str, Any], tensors: Mapping[str
         names = list(takewhile(lambda n: n in tensors and tensors[n].shape == own[n].shape, backbone))
     if not names:
         raise UsageError(
-            "The classifier's backbone differs from the recipe's. Give both the same widths, or leave --from out."
+            "The classifier's backbone differs from the recipe's. Use the same widths for both, or leave --from out."
         )
     net.load_state_dict({name: tensors[name] for name in names}, strict=False)
     return f"took {len(names)} of {len(own)} tensors, up to {names[-1]}"
-
-
-def find_shortest(photos: Photos) -> int:
-    """Return the median of the photos' shortest sides, in pixels: the size at which photos are predicted."""
-    sides = sorted(min(size) for size in photos.sizes)
-    middle = len(sides) // 2
-    return int(sides[middle] if len(sides) % 2 else (sides[middle - 1] + sides[middle]) / 2)
 
 
 SEGMENT = SegmenterTrainer()

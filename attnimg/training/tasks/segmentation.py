@@ -1,4 +1,4 @@
-"""Segmentation as the loop sees it: crops of photos and masks, augmentation, losses, validation."""
+"""Segmentation as a task of the training loop: crops of photos and masks, augmentation, losses, validation."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from attnimg.nets.segmenter import SegmenterNet, resize
 from attnimg.training.cache.photos import Photos
 from attnimg.training.recipe import SceneAugmentation, SegmentRecipe
 
-HEAVIEST = 10.0  # a class weighs at most so many times what the median class does, and at least one such part
-SPARSE = 4  # pixels between those that the costlier losses look at: a sample of the same shares
+MOST_WEIGHT = 10.0  # relative to the median class; its reciprocal is the least weight
+STRIDE = 4  # pixels; the costlier losses are computed on a sample, every fourth pixel of every fourth row
 
 
 class Supervised(nn.Module):
-    """A segmenter with logits made from its context alone, which speed up training and are left out of what is kept."""
+    """A segmenter with auxiliary logits from its context alone. They speed up training and are not kept."""
 
     def __init__(self, net: SegmenterNet) -> None:
         super().__init__()
@@ -34,13 +34,13 @@ class Supervised(nn.Module):
         self.auxiliary = nn.Conv2d(net.config.backbone.widths[-1], net.config.classes, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalized photos N x 3 x H x W to the net's logits and to those of its context."""
+        """Return the net's logits and those of its context. x: normalized photos N x 3 x H x W."""
         features = self.net.encode(x)
         return self.net.decode(features), self.auxiliary(features[-1])
 
 
 class Segmentation:
-    """Training and validation photos with their masks: H x W x 4 each, the last channel class ids and `VOID`.
+    """Training and validation photos with their masks, H x W x 4 each; the last channel holds class ids and `VOID`.
 
     UsageError: all pixels of a part are void.
     """
@@ -57,19 +57,19 @@ class Segmentation:
         for part, of_part in zip(("training", "validation"), counts, strict=True):
             if not of_part.any():
                 raise UsageError(
-                    f"No pixel of the {part} masks belongs to a class. Check what is void in classes.json."
+                    f"No pixel of the {part} masks belongs to a class. Check the value of void in classes.json."
                 )
         self.weights = weigh_classes(counts[0], recipe.balance)
         self.augment = SceneAugment(recipe.augmentation)
-        self._beyond = np.array([*(round(255 * mean) for mean in preprocessing.mean or (0.5,) * 3), VOID], np.uint8)
+        self._padding = np.array([*(round(255 * mean) for mean in preprocessing.mean or (0.5,) * 3), VOID], np.uint8)
 
     def batch(self, indices: list[int], device: torch.device) -> tuple[Tensor, ...]:
-        """Return random windows of examples on the device, each S x S x 4 uint8, S as its scale wants it."""
+        """Return random windows of examples on the device, each S x S x 4 uint8; S follows from a random scale."""
         low, high = self.recipe.augmentation.scale
         windows = []
         for i in indices:
             scale = low * (high / low) ** float(torch.rand(()))
-            window = cut_window(self.train[i % len(self.train)], round(self.recipe.size / scale), self._beyond)
+            window = cut_window(self.train[i % len(self.train)], round(self.recipe.size / scale), self._padding)
             windows.append(torch.from_numpy(window).to(device, non_blocking=True))
         return tuple(windows)
 
@@ -77,18 +77,18 @@ class Segmentation:
         """Return the mean loss of one augmented batch."""
         recipe = self.recipe
         with torch.no_grad():
-            size -= size % 16  # crops grow in smaller steps than the net halves without a rest
+            size -= size % 16  # crop sizes grow in smaller steps than 16
             images, masks = self.augment(batch, size, size / recipe.size)
             images = self.preprocessing.normalize(images).contiguous(memory_format=torch.channels_last)
         logits, auxiliary = net(images)
-        logits, sparse = resize(logits, (size, size)), masks[:, SPARSE // 2 :: SPARSE, SPARSE // 2 :: SPARSE]
+        logits, sparse = resize(logits, (size, size)), masks[:, STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]
         loss = self._cross_entropy(logits, masks)
         loss = loss + recipe.auxiliary * self._cross_entropy(resize(auxiliary, sparse.shape[1:]), sparse)
-        sample = logits[:, :, SPARSE // 2 :: SPARSE, SPARSE // 2 :: SPARSE]
+        sample = logits[:, :, STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]
         return loss + recipe.lovasz * lovasz_softmax(sample.softmax(1), sparse)
 
     def _cross_entropy(self, logits: Tensor, masks: Tensor) -> Tensor:
-        """Return the mean over the pixels that have a class, by its weight; 0 where there is none."""
+        """Return the mean over the pixels that have a class, weighted by class; 0 if there is none."""
         weights = self.weights.to(logits.device)
         losses = F.cross_entropy(logits, masks, weights, ignore_index=VOID, reduction="sum")
         counts = torch.bincount(masks.flatten(), minlength=VOID + 1)[: len(weights)]
@@ -103,7 +103,7 @@ class Segmentation:
         }
 
     def validate(self, net: nn.Module, device: torch.device) -> Iterator[tuple[str, float]]:
-        """Yield the measures on whole validation photos at their own size, and the loss, unweighted."""
+        """Yield the measures on whole validation photos at their own size, and the unweighted loss."""
         metrics = SegmentationMetrics([c.label for c in self.table.classes])
         loss, pixels = 0.0, 0
         for i in range(len(self.validation)):
@@ -119,7 +119,7 @@ class Segmentation:
 
 
 class SceneAugment(nn.Module):
-    """Windows of photos and masks to changed images and masks of one size. All randomness is torch's generator's."""
+    """Crops, scales, flips and recolors windows. All randomness comes from torch's global generator."""
 
     def __init__(self, config: SceneAugmentation) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class SceneAugment(nn.Module):
     def forward(self, windows: tuple[Tensor, ...], size: int, share: float) -> tuple[Tensor, Tensor]:
         """Return images N x 3 x size x size, floats in [0, 1], and masks N x size x size, int64 ids and `VOID`.
 
-        windows: each S x S x 4 uint8. share: of a window's side that is taken, at random; the rest is left.
+        windows: each S x S x 4 uint8. share: of a window's side that a random crop keeps.
         """
         images, masks = [], []
         for window in windows:
@@ -146,10 +146,10 @@ class SceneAugment(nn.Module):
         return image, mask[:, 0].long()
 
 
-def cut_window(photo: NDArray[np.uint8], side: int, beyond: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Cut a random window, side x side x C, from a photo, H x W x C; what lies outside has the values `beyond`, C."""
+def cut_window(photo: NDArray[np.uint8], side: int, padding: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Cut a random window, side x side x C, from a photo, H x W x C. padding: C values of pixels outside the photo."""
     window = np.empty((side, side, photo.shape[2]), np.uint8)
-    window[:] = beyond
+    window[:] = padding
     taken, put = [], []
     for length in photo.shape[:2]:
         start = int(torch.randint(abs(length - side) + 1, ()))
@@ -167,24 +167,24 @@ def count_pixels(photos: Photos, classes: int) -> NDArray[np.int64]:
 
 
 def weigh_classes(counts: NDArray[np.int64], balance: float) -> Tensor:
-    """Return the classes' weights by median frequency, to the power of `balance`, at most `HEAVIEST` either way.
+    """Return the weights of the classes: median frequency / frequency, to the power of `balance`, within `MOST_WEIGHT`.
 
     counts: as of `count_pixels`. A class's frequency is its share of the pixels of those photos that show it (Eigen and
-    Fergus 2015, https://arxiv.org/abs/1411.4734). A class that no photo shows weighs 1.
+    Fergus 2015, https://arxiv.org/abs/1411.4734). A class that no photo shows has the weight 1.
     """
     pixels, around = counts.sum(0), ((counts > 0) * counts.sum(1, keepdims=True)).sum(0)
     shown = pixels > 0
     weights = np.ones(len(pixels))
     frequency = pixels[shown] / around[shown]
-    weights[shown] = np.clip((np.median(frequency) / frequency) ** balance, 1 / HEAVIEST, HEAVIEST)
+    weights[shown] = np.clip((np.median(frequency) / frequency) ** balance, 1 / MOST_WEIGHT, MOST_WEIGHT)
     return torch.from_numpy(weights).float()
 
 
 def lovasz_softmax(probabilities: Tensor, masks: Tensor) -> Tensor:
-    """Return the Lovász-softmax loss: 1 - IoU, convexly extended, mean over the classes that the batch shows.
+    """Return the Lovász-softmax loss: the convex extension of 1 - IoU, mean over the classes that the batch shows.
 
-    Berman et al. 2018, https://arxiv.org/abs/1705.08790. probabilities: N x K x H x W; masks: N x H x W, whose `VOID`
-    pixels are left out (Kornia's has no such). 0 where there is no other.
+    Berman et al. 2018, https://arxiv.org/abs/1705.08790. probabilities: N x K x H x W. masks: N x H x W; `VOID` pixels
+    are ignored (Kornia's loss cannot do that). 0 if all pixels are void.
     """
     known = masks != VOID
     targets, found = masks[known], probabilities.permute(0, 2, 3, 1)[known].t()  # (P,), (K, P)
@@ -194,8 +194,9 @@ def lovasz_softmax(probabilities: Tensor, masks: Tensor) -> Tensor:
     truth = (targets == shown[:, None]).float()  # (shown, P)
     errors, order = (truth - found[shown]).abs().sort(1, descending=True)
     truth = truth.gather(1, order)
-    there = truth.sum(1, keepdim=True)
-    jaccard = 1 - (there - truth.cumsum(1)) / (there + (1 - truth).cumsum(1))  # of all errors so far, largest first
-    steps = torch.diff(jaccard, dim=1, prepend=torch.zeros_like(there))
+    positives = truth.sum(1, keepdim=True)
+    # The Jaccard loss of the pixels with the largest errors, for each number of them.
+    jaccard = 1 - (positives - truth.cumsum(1)) / (positives + (1 - truth).cumsum(1))
+    steps = torch.diff(jaccard, dim=1, prepend=torch.zeros_like(positives))
     loss: Tensor = (errors * steps).sum(1).mean()
     return loss

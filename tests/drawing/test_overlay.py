@@ -1,9 +1,12 @@
+"""Attention overlays, and pictures that must fit into JPEG."""
+
+from __future__ import annotations
+
 import cv2
 import numpy as np
 import pytest
 
 from attnimg.drawing.overlay import draw_overlay
-from attnimg.drawing.preview import Entry, draw_preview
 from attnimg.drawing.side_by_side import fit_jpeg
 
 PHOTO = cv2.resize(np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8), (160, 120))
@@ -77,10 +80,3 @@ def test_pictures_fit_into_jpeg(size: tuple[int, int], fitting: tuple[int, int])
         fit = fit_jpeg(picture)
         assert (fit.shape[1::-1], fit.max()) == (fitting if width > height else fitting[::-1], 60)
         assert (fit is picture) == (size == fitting)
-
-
-def test_a_preview_fits_into_jpeg() -> None:
-    photo, legend = np.full((16, 65_500, 3), 60, np.uint8), [Entry((255, 0, 0), "sky  100.0%")]
-    preview = draw_preview(photo, np.zeros((16, 65_500), np.uint8), [(255, 0, 0)], legend)
-    assert preview.shape[1] == 65_500
-    assert cv2.imencode(".jpg", preview)[0]
