@@ -43,7 +43,7 @@ def read_classes(source: Path) -> list[dict[str, str]]:
 
 def choose_places(source: Path, ids: list[str], held_out: int, seed: int) -> dict[Path, Path]:
     """Return the images by their paths below DATA. The choice depends only on the seed, not on the machine."""
-    random = Random(seed)  # noqa: S311 - a repeatable choice, not a secret
+    random = Random(seed)
     places: dict[Path, Path] = {}
     for wnid in ids:
         images = sorted((source / "train" / wnid / "images").iterdir())

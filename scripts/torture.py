@@ -84,7 +84,7 @@ class Torture:
     def _start(self, folder: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
         with (folder / RECORDS).open("wb") as out, (folder / LOG).open("wb") as err:
             command = [sys.executable, "-P", "-m", "attnimg", *arguments]
-            return subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err)  # noqa: S603
+            return subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
 
     def _continue(self) -> subprocess.Popen[bytes]:
         report = self.killed / REPORT
@@ -229,7 +229,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the images and of the kills")
     parser.add_argument("--option", action="append", default=[], help="another word for each command line")
     args = parser.parse_args()
-    random = Random(args.seed)  # noqa: S311 - to repeat, not a secret
+    random = Random(args.seed)
     differences = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -24,7 +24,7 @@ LARGEST_HEADER = 4 << 20  # bytes; ours are a few kB, so a larger one is an atta
 
 
 def weights_folder() -> Path:
-    """Return the folder of the shipped weights: inside an installed package, beside it in a checkout."""
+    """Return the folder of the shipped weights: inside an installed package, next to it in a checkout."""
     package = Path(__file__).resolve().parent.parent
     inside = package / "weights"
     return inside if inside.is_dir() else package.parent / "weights"

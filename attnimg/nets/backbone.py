@@ -32,7 +32,7 @@ class BackboneConfig:
     widths: tuple[int, ...] = (32, 96, 192)
     depths: tuple[int, ...] = (1, 2, 2)
     stem_stride: int = 2
-    channel_attention: str = "none"
+    channel_attention: str = "se"
     spatial_attention: str = "self"
     heads: int = 1
     span: int = 22

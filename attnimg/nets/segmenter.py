@@ -37,6 +37,7 @@ class SegmenterConfig:
         default_factory=lambda: BackboneConfig(
             widths=(32, 64, 128, 192),
             depths=(1, 2, 3, 2),
+            channel_attention="none",
             spatial_attention="neighborhood",  # photos are larger than training crops
             heads=8,
         )
