@@ -40,7 +40,7 @@ def prepare(options, reader, invocation):
     return Batch(options, queue, Journal(), reader, Classified, lambda source: {}, build)
 
 options = Reference("attnimg.options.common:ImageOptions")
-TASKS["slow"] = Task("It sleeps.", "none", options, Reference("__main__:prepare"))
+TASKS["slow"] = Task("Sleep.", "It sleeps.", "none", options, Reference("__main__:prepare"))
 main()
 """
 

@@ -28,7 +28,7 @@ WHOLE = torch.tensor([[0.0, 0.0, 1.0, 1.0]])  # the box of a crop that is all of
 ENHANCER_HEADER: dict[str, Any] = {"preprocessing": {"size": 32, "fit": "squeeze"}, "attention": "exposure.attention"}
 SEGMENTER = SegmenterConfig(
     classes=3,
-    backbone=BackboneConfig(widths=(8, 8, 16), depths=(1, 1, 1), heads=2),
+    backbone=BackboneConfig(widths=(8, 8, 16), depths=(1, 1, 1), channel_attention="none", heads=2),
 )
 SEGMENTER_HEADER: dict[str, Any] = {
     "classes": [{"id": i, "label": f"class {i}", "color": [i, i, i]} for i in range(3)],

@@ -42,7 +42,8 @@ class EnhanceNames:
         only = self.destination.only
         if only is not None and has_video_extension(only):
             raise ImageError("unsupported", f"{only} is a video's name. Name a photo, or a folder, with -o.")
-        if only is None and source.probe.format is None and self.writing.format is None:
+        named = self.destination.stdout is None and only is None
+        if named and source.probe.format is None and self.writing.format is None:
             raise ImageError(
                 "unsupported",
                 "The format of a pipe or device is not known before it is read. Choose one with --save-as.",
