@@ -22,12 +22,17 @@ if TYPE_CHECKING:
 class Model(Protocol):
     """A model that was found and is not loaded yet.
 
-    name: the model's name in records. header: task, classes, preprocessing, ... (docs/contract.md, C5). sha256: digest
-    of the weights, in hex.
+    name: the model's name in records. origin: where it is, such as a file's path. header: task, classes, preprocessing,
+    ... (docs/contract.md, C5). sha256: digest of the weights, in hex.
     """
 
     @property
     def name(self) -> str:
+        """As above."""
+        ...
+
+    @property
+    def origin(self) -> str:
         """As above."""
         ...
 
@@ -68,6 +73,11 @@ class WeightFile:
     def name(self) -> str:
         """The file's name without its ending."""
         return self.path.stem
+
+    @property
+    def origin(self) -> str:
+        """The file's path."""
+        return str(self.path)
 
     @cached_property
     def header(self) -> Mapping[str, Any]:

@@ -123,7 +123,7 @@ class ToyModel:
     }
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name = self.origin = name
 
     def build_net(self) -> nn.Module:
         return ByBrightness()

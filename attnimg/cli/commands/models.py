@@ -52,7 +52,7 @@ def list_models() -> None:
 def show(model: Model) -> None:
     """Print a model's header as JSON: classes, training data and terms, figures."""
     found = find_model(model)
-    about = {"name": found.name, "sha256": found.sha256, **found.header}
+    about = {"file": found.origin, "sha256": found.sha256, **found.header}
     console = Console.of_process()
     for line in json.dumps(about, indent=2).splitlines():
         console.print(line)
