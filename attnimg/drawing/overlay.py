@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from attnimg.images.backends import opencv_memory_errors
 from attnimg.images.pixels import Pixels, to_uint8
 
-_OPACITY = 0.55  # more, and one no longer recognises things in dark photos
+OPACITY = 0.55  # more, and one no longer recognizes things in dark photos
 
 
 @opencv_memory_errors()
@@ -32,7 +32,7 @@ def draw_overlay(pixels: Pixels, attention: NDArray[np.floating]) -> NDArray[np.
     values = cv2.divide(_enlarge(np.where(seen, attention, 0), size), weight)
     codes = cv2.convertScaleAbs(np.maximum(values, 0), alpha=255)  # bicubic interpolation overshoots; this saturates
     colors = cv2.cvtColor(cv2.applyColorMap(codes, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
-    overlay = cv2.addWeighted(colors, _OPACITY, gray, 1 - _OPACITY, 0)
+    overlay = cv2.addWeighted(colors, OPACITY, gray, 1 - OPACITY, 0)
     cv2.copyTo(gray, (weight < 0.5).astype(np.uint8), overlay)
     return np.asarray(overlay, np.uint8)
 

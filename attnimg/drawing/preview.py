@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from attnimg.drawing.overlay import OPACITY
 from attnimg.drawing.side_by_side import fit_jpeg
 from attnimg.images.backends import opencv_memory_errors
 from attnimg.labels import VOID, Color
 from attnimg.masks.mask import Mask, make_palette
 
-_OPACITY = 0.55
 _LINE, _SHARE = 16, 32  # least height of a legend's line in pixels, and the number of lines per shorter side
 
 
@@ -40,7 +40,7 @@ def draw_preview(
     panel = _draw_legend(legend, max(_LINE, min(height, width) // _SHARE))
     canvas = np.full((max(height, len(panel)), width + panel.shape[1], 3), 255, np.uint8)
     photo = canvas[:height, :width]
-    photo[:] = cv2.addWeighted(make_palette(colors)[mask], _OPACITY, pixels, 1 - _OPACITY, 0)
+    photo[:] = cv2.addWeighted(make_palette(colors)[mask], OPACITY, pixels, 1 - OPACITY, 0)
     np.copyto(photo, pixels, where=(mask == VOID)[..., None])
     canvas[: len(panel), width:] = panel
     return fit_jpeg(canvas)

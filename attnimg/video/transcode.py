@@ -27,6 +27,7 @@ from av.video.stream import VideoStream
 from attnimg.errors import ImageError
 from attnimg.files.formats import VIDEO_CONTAINERS
 from attnimg.files.truncation import is_cut_short
+from attnimg.images.limits import RESTORE
 from attnimg.images.pixels import Pixels
 from attnimg.video.frames import Frames
 
@@ -37,7 +38,6 @@ _QUANTIZER = 2  # of MPEG-4; 1 makes files larger without a visible gain
 _COPIED = ("audio", "subtitle", "attachment", "video")
 _OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder"}
 _OF_TRACKS = {"language", "filename", "mimetype"}  # metadata that a track cannot be used without
-_RESTORE = "Restore it from a backup or download it again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def transcode(
     """
     with _reading():
         if is_cut_short(source):
-            raise ImageError("damaged", f"The file is truncated. {_RESTORE}")
+            raise ImageError("damaged", f"The file is truncated. {RESTORE}")
         reader = _open(source, "r", {"format_whitelist": _DEMUXERS})
     with reader:
         main = _choose_stream(reader, max_pixels)
@@ -79,7 +79,7 @@ def transcode(
         early: list[Packet[Stream] | VideoFrame] = []  # items before the first frame, which sets the output format
         while not isinstance(first := next(items, None), VideoFrame):
             if first is None:
-                raise ImageError("damaged", f"It holds no frame that can be decoded. {_RESTORE}")
+                raise ImageError("damaged", f"It holds no frame that can be decoded. {RESTORE}")
             early.append(first)
         told = {} if strip else {key: value for key, value in reader.metadata.items() if key not in _OF_THE_FILE}
         # Keys with dots are written by Apple's devices, into a separate table.
@@ -111,7 +111,7 @@ def _open(path: Path, mode: Literal["r", "w"], options: dict[str, str], format: 
 def _choose_stream(reader: InputContainer, max_pixels: int) -> VideoStream:
     stream = reader.streams.best("video")
     if not isinstance(stream, VideoStream):
-        raise ImageError("damaged", f"It holds no video. {_RESTORE}")
+        raise ImageError("damaged", f"It holds no video. {RESTORE}")
     if stream.codec_context is None:
         raise ImageError("unsupported", "PyAV does not support its codec. Convert it to H.264.")
     if stream.width * stream.height > max_pixels:
@@ -130,7 +130,7 @@ def _read(reader: InputContainer, main: VideoStream) -> Iterator[Packet[Stream] 
     with _reading():
         for packet in reader.demux():
             if packet.is_corrupt:
-                raise ImageError("damaged", f"Part of the file is missing. {_RESTORE}")
+                raise ImageError("damaged", f"Part of the file is missing. {RESTORE}")
             if packet.stream.index == main.index:
                 yield from main.decode(packet)
             elif packet.size:  # the packet that ends a stream is empty
@@ -235,13 +235,13 @@ def _reading() -> Iterator[None]:
     except FileNotFoundError as error:
         raise ImageError("missing", "There is no such file, or it is a broken link. Check the path.") from error
     except av.InvalidDataError as error:
-        raise ImageError("damaged", f"It cannot be decoded. {_RESTORE}") from error
+        raise ImageError("damaged", f"It cannot be decoded. {RESTORE}") from error
     except MemoryError:
         raise
     except OSError as error:
         raise ImageError("unreadable", f"It cannot be read: {error.strerror}. Check disk and permissions.") from error
     except av.FFmpegError as error:
-        raise ImageError("damaged", f"It cannot be decoded: {error.strerror}. {_RESTORE}") from error
+        raise ImageError("damaged", f"It cannot be decoded: {error.strerror}. {RESTORE}") from error
 
 
 @contextmanager

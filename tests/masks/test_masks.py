@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from itertools import pairwise
 
 import numpy as np
 import pytest
+from helpers.fill import fill
 from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco
@@ -29,16 +29,6 @@ def random_inside(seed: int) -> NDArray[np.bool_]:
 def area(ring: Ring) -> float:
     (x, y), (x2, y2) = np.array(ring[:-1]).T, np.array(ring[1:]).T
     return float((x * y2 - x2 * y).sum() / 2)
-
-
-def fill(polygons: list[list[Ring]], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Count the edges at the left of each pixel: inside it is odd."""
-    crossings = np.zeros(shape, int)
-    for ring in (ring for polygon in polygons for ring in polygon):
-        for (x, y), (x2, y2) in pairwise(ring):
-            if x == x2:
-                crossings[min(y, y2) : max(y, y2), x:] += 1
-    return crossings % 2 == 1
 
 
 def test_a_mask_is_a_palette_png_of_256_entries() -> None:
